@@ -1,1 +1,66 @@
-//! placeholder
+//! The trusted base: the only SQL, the only keys, the only mint of callers and permits.
+//!
+//! INVARIANT: every privileged effect goes through [`Authority::perform`]: facts, decision, audit event, effect and restart
+//! intents in one transaction of the one writer. Nothing outside this crate can begin a write transaction, make a
+//! [`Caller`] or a permit, or read a value except through an action that releases it.
+//!
+//! What is deliberately absent: HTTP, MCP, processes, and any way to switch a rule off.
+
+mod act;
+mod actions;
+mod authn;
+mod authority;
+mod bootstrap;
+mod caller;
+mod chain;
+pub mod clock;
+mod core;
+pub mod db;
+mod facts;
+pub mod failpoint;
+mod gate;
+mod keyring;
+mod login_guard;
+mod maintenance;
+mod permit;
+mod plaintext;
+mod plan;
+mod refusal;
+mod refusal_cache;
+mod session;
+mod tables;
+pub mod vault;
+mod verify;
+mod views;
+
+pub use act::{Act, Cargo, NewPassword};
+pub use actions::{
+    Affected, Bundle, ChangeSaved, ChangeSetSaved, Decided, Enrolment, Exported, Imported, Minted, OperatorSaved,
+    PolicySaved, Revoked, Rotated, SecretDestroyed, SecretGone, SecretSaved, WorkspaceRemoved, WorkspaceSaved,
+};
+pub use authn::Presented;
+pub use authority::{Authority, Readiness, Stats};
+pub use bootstrap::{AdminToken, Opening, StartError};
+pub use caller::{Caller, CredentialKind};
+pub use core::Config;
+pub use gate::Meta;
+pub use keyring::KeyError;
+pub use maintenance::Resealed;
+pub use permit::{Permit, Spent};
+pub use refusal::{Answer, Done, Plan, Refusal, Waiting};
+pub use session::{Opened, Redeemed};
+pub use tables::{approvals::ApprovalFilter, audit::Search, events::Live, policies::PolicyView};
+pub use verify::{ExportMark, Pins, Verified, VerifyError, verify_database, verify_export};
+pub use views::{
+    ApprovalView, AuditPage, Impact, OperatorView, PeerView, PrincipalView, RequirementView, SecretView, StateView,
+    TokenView, ValueView, VersionView, VoteView, WorkspaceView,
+};
+
+#[cfg(any(test, feature = "testkit"))]
+pub use db::testkit as testkit_db;
+
+/// Builds the parameters of a statement from values of different types.
+macro_rules! params {
+    ($($value:expr),* $(,)?) => { &[$($crate::db::Param::from($value)),*] };
+}
+use params;

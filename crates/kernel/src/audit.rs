@@ -98,7 +98,9 @@ impl Event {
         let mut hasher = FieldHasher::new(previous);
         hasher.number(seq);
         hasher.number(self.at_ms.0);
-        for text in [&self.event, self.outcome.as_str(), &self.request_id, &self.subject_kind, &self.subject_id, &self.lineage] {
+        for text in
+            [&self.event, self.outcome.as_str(), &self.request_id, &self.subject_kind, &self.subject_id, &self.lineage]
+        {
             hasher.text(text);
         }
         for text in [&self.verb, &self.target_kind, &self.target_id] {
@@ -242,7 +244,13 @@ impl Default for Walk {
 
 impl Walk {
     /// Takes the next entry: its position, the hashes it carries, and the hash its content has after `self.hash`.
-    pub fn step(&mut self, seq: i64, prev_hash: &[u8], hash: &[u8], content: impl FnOnce(&Hash) -> Hash) -> Result<(), Broken> {
+    pub fn step(
+        &mut self,
+        seq: i64,
+        prev_hash: &[u8],
+        hash: &[u8],
+        content: impl FnOnce(&Hash) -> Hash,
+    ) -> Result<(), Broken> {
         if seq != self.seq + 1 {
             return Err(Broken::Gap { expected: self.seq + 1, found: seq });
         }
@@ -338,7 +346,10 @@ pub(crate) mod tests {
         let two = event("two").hash(2, &one);
         let mut walk = Walk::default();
         walk.step(1, &GENESIS, &one, |p| event("one").hash(1, p)).unwrap();
-        assert_eq!(walk.clone().step(3, &one, &two, |p| event("two").hash(2, p)), Err(Broken::Gap { expected: 2, found: 3 }));
+        assert_eq!(
+            walk.clone().step(3, &one, &two, |p| event("two").hash(2, p)),
+            Err(Broken::Gap { expected: 2, found: 3 })
+        );
         assert_eq!(walk.clone().step(2, &two, &two, |p| event("two").hash(2, p)), Err(Broken::Link { seq: 2 }));
         assert_eq!(walk.clone().step(2, &one, &two, |p| event("2wo").hash(2, p)), Err(Broken::Content { seq: 2 }));
         walk.step(2, &one, &two, |p| event("two").hash(2, p)).unwrap();

@@ -488,7 +488,9 @@ impl Deed {
             Self::SecretImport(d) => scope_target(d.scope),
             Self::SecretRequest(d) => scope_target(d.scope),
             Self::SecretChangeSet(d) => match d.changes.split_first() {
-                Some((first, rest)) if rest.iter().all(|change| change.scope == first.scope) => scope_target(first.scope),
+                Some((first, rest)) if rest.iter().all(|change| change.scope == first.scope) => {
+                    scope_target(first.scope)
+                }
                 _ => Target::Organisation,
             },
             Self::TokenMint(d) => d.workspace.map_or(Target::Organisation, Target::Workspace),
@@ -540,7 +542,9 @@ impl Deed {
             Self::SecretActivate(d) => vec![(d.scope, &d.key)],
             Self::SecretChangeSet(d) => d.changes.iter().map(|change| (change.scope, &change.key)).collect(),
             Self::SecretImport(d) => d.keys.iter().map(|key| (d.scope, key)).collect(),
-            Self::TokenMint(TokenMint { deliver_to: Some(to), .. }) => vec![(SecretScope::Workspace(to.workspace_id), &to.key)],
+            Self::TokenMint(TokenMint { deliver_to: Some(to), .. }) => {
+                vec![(SecretScope::Workspace(to.workspace_id), &to.key)]
+            }
             _ => Vec::new(),
         }
     }

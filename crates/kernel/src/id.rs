@@ -94,7 +94,13 @@ mod tests {
     fn only_the_hyphenated_form_is_an_id() {
         let text = "01890a5d-ac96-774b-bcce-b302099a8057";
         assert_eq!(text.parse::<WorkspaceId>().unwrap().to_string(), text);
-        for bad in ["", "x", "01890a5dac96774bbcceb302099a8057", "{01890a5d-ac96-774b-bcce-b302099a8057}", "g1890a5d-ac96-774b-bcce-b302099a8057"] {
+        for bad in [
+            "",
+            "x",
+            "01890a5dac96774bbcceb302099a8057",
+            "{01890a5d-ac96-774b-bcce-b302099a8057}",
+            "g1890a5d-ac96-774b-bcce-b302099a8057",
+        ] {
             assert_eq!(bad.parse::<WorkspaceId>(), Err(IdError), "{bad}");
         }
     }

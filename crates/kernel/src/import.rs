@@ -179,7 +179,8 @@ mod tests {
         assert_eq!(env(text), Err((5, Code::ImportInvalid)));
         let text = "A=1\r\nexport B = two words # not this\nC='l\\n#x'\nD=\"a\\n\\\"b\\\"\nlast\" # c\nE=a#b\n_F=x=y";
         let read = env(text).unwrap();
-        let expect = [("A", "1"), ("B", "two words"), ("C", "l\\n#x"), ("D", "a\n\"b\"\nlast"), ("E", "a#b"), ("_F", "x=y")];
+        let expect =
+            [("A", "1"), ("B", "two words"), ("C", "l\\n#x"), ("D", "a\n\"b\"\nlast"), ("E", "a#b"), ("_F", "x=y")];
         assert_eq!(read, expect.map(|(k, v)| (k.to_owned(), v.to_owned())));
     }
 

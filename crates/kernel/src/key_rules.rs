@@ -14,15 +14,39 @@ pub struct KeyRule {
 
 /// Names that decide what code a process runs before its own first line.
 const LOADER: [&str; 27] = [
-    "PATH", "IFS", "ENV", "BASH_ENV", "SHELL", "PROMPT_COMMAND", "NODE_OPTIONS", "NODE_PATH", "PYTHONPATH", "PYTHONHOME",
-    "PYTHONSTARTUP", "PYTHONINSPECT", "PERL5LIB", "PERL5OPT", "RUBYLIB", "RUBYOPT", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS",
-    "JDK_JAVA_OPTIONS", "CLASSPATH", "GCONV_PATH", "LOCPATH", "HOSTALIASES", "GIT_EXEC_PATH", "GIT_SSH", "GIT_SSH_COMMAND",
+    "PATH",
+    "IFS",
+    "ENV",
+    "BASH_ENV",
+    "SHELL",
+    "PROMPT_COMMAND",
+    "NODE_OPTIONS",
+    "NODE_PATH",
+    "PYTHONPATH",
+    "PYTHONHOME",
+    "PYTHONSTARTUP",
+    "PYTHONINSPECT",
+    "PERL5LIB",
+    "PERL5OPT",
+    "RUBYLIB",
+    "RUBYOPT",
+    "JAVA_TOOL_OPTIONS",
+    "_JAVA_OPTIONS",
+    "JDK_JAVA_OPTIONS",
+    "CLASSPATH",
+    "GCONV_PATH",
+    "LOCPATH",
+    "HOSTALIASES",
+    "GIT_EXEC_PATH",
+    "GIT_SSH",
+    "GIT_SSH_COMMAND",
     "GIT_CONFIG_GLOBAL",
 ];
 const LOADER_PREFIXES: [&str; 4] = ["LD_", "DYLD_", "GLIBC_", "BASH_FUNC_"];
 
 /// Names the platform itself sets; a secret may not stand in for them.
-const PLATFORM: [&str; 7] = ["WORKSPACE_ID", "WORKSPACE_NAME", "PLATFORM_URL", "MOLECULE_URL", "PLUGINS_DIR", "HOME", "TMPDIR"];
+const PLATFORM: [&str; 7] =
+    ["WORKSPACE_ID", "WORKSPACE_NAME", "PLATFORM_URL", "MOLECULE_URL", "PLUGINS_DIR", "HOME", "TMPDIR"];
 const PLATFORM_PREFIXES: [&str; 2] = ["PORTCULLIS_", "MOLECULE_OPERATOR_"];
 
 /// Names that carry power over the platform. Refused wherever they come from.
@@ -95,7 +119,15 @@ mod tests {
 
     #[test]
     fn loader_platform_and_admin_keys_are_refused_everywhere() {
-        for key in ["PATH", "LD_PRELOAD", "LD_LIBRARY_PATH", "NODE_OPTIONS", "PORTCULLIS_ADMIN_TOKEN", "WORKSPACE_ID", "ADMIN_TOKEN"] {
+        for key in [
+            "PATH",
+            "LD_PRELOAD",
+            "LD_LIBRARY_PATH",
+            "NODE_OPTIONS",
+            "PORTCULLIS_ADMIN_TOKEN",
+            "WORKSPACE_ID",
+            "ADMIN_TOKEN",
+        ] {
             assert!(rule(key, false).is_some() && rule(key, true).is_some(), "{key}");
         }
         assert_eq!(rule("OPENAI_API_KEY", true), None);

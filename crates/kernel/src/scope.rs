@@ -58,7 +58,13 @@ pub struct Scopes(pub BTreeSet<Scope>);
 impl Scopes {
     /// What an agent credential holds when nothing else is asked: all but pulling and governing.
     pub fn agent() -> Self {
-        Self(Scope::ALL.iter().copied().filter(|s| !matches!(s, Scope::SecretsPull | Scope::Govern | Scope::MetricsRead)).collect())
+        Self(
+            Scope::ALL
+                .iter()
+                .copied()
+                .filter(|s| !matches!(s, Scope::SecretsPull | Scope::Govern | Scope::MetricsRead))
+                .collect(),
+        )
     }
 
     /// What the admin token holds: an agent's scopes and metrics.

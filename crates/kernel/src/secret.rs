@@ -112,9 +112,13 @@ impl FormatClass {
         let key_char = |c: char| c.is_ascii_alphanumeric() || "-_+/=.".contains(c);
         if trimmed.starts_with("-----BEGIN ") {
             Self::Pem
-        } else if (trimmed.starts_with('{') && trimmed.ends_with('}')) || (trimmed.starts_with('[') && trimmed.ends_with(']')) {
+        } else if (trimmed.starts_with('{') && trimmed.ends_with('}'))
+            || (trimmed.starts_with('[') && trimmed.ends_with(']'))
+        {
             Self::Json
-        } else if trimmed.split_once("://").is_some_and(|(scheme, _)| !scheme.is_empty() && scheme.chars().all(|c| c.is_ascii_alphanumeric() || c == '+')) {
+        } else if trimmed.split_once("://").is_some_and(|(scheme, _)| {
+            !scheme.is_empty() && scheme.chars().all(|c| c.is_ascii_alphanumeric() || c == '+')
+        }) {
             Self::Url
         } else if trimmed.starts_with("eyJ") && trimmed.matches('.').count() == 2 {
             Self::Jwt

@@ -80,10 +80,12 @@ impl Principal {
             "operator" => id.parse().ok().map(Self::Operator),
             "agent" => id.parse().ok().map(Self::Agent),
             "service" => id.parse().ok().map(Self::Service),
-            "system" => [SystemRole::Bootstrap, SystemRole::Console, SystemRole::Expiry, SystemRole::Door, SystemRole::Executor]
-                .into_iter()
-                .find(|role| role.as_str() == id)
-                .map(Self::System),
+            "system" => {
+                [SystemRole::Bootstrap, SystemRole::Console, SystemRole::Expiry, SystemRole::Door, SystemRole::Executor]
+                    .into_iter()
+                    .find(|role| role.as_str() == id)
+                    .map(Self::System)
+            }
             _ => None,
         }
     }

@@ -118,7 +118,12 @@ pub enum Relation {
 
 /// Who sees whom: parent, children, siblings (design §3). The same function answers listing and sending, so that what
 /// one may list is what one may reach.
-pub fn relation<I: PartialEq>(own: &I, own_parent: Option<&I>, other: &I, other_parent: Option<&I>) -> Option<Relation> {
+pub fn relation<I: PartialEq>(
+    own: &I,
+    own_parent: Option<&I>,
+    other: &I,
+    other_parent: Option<&I>,
+) -> Option<Relation> {
     if own == other {
         None
     } else if own_parent == Some(other) {

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use cedar_policy::{
-    ActionConstraint, Effect, EntityUid, Policy as CedarPolicy, PolicyId as CedarId, PolicySet, PrincipalConstraint, Schema,
-    ValidationMode, Validator,
+    ActionConstraint, Effect, EntityUid, Policy as CedarPolicy, PolicyId as CedarId, PolicySet, PrincipalConstraint,
+    Schema, ValidationMode, Validator,
 };
 use sha2::{Digest, Sha256};
 
@@ -145,7 +145,8 @@ fn read_hold(policy: &CedarPolicy, text: &str, id: &str) -> Result<Requirements,
             };
             Some((who, count))
         };
-        let (who, count) = read().ok_or_else(|| error(id, "@hold is not `role:approver=1` or `group:NAME=N`, joined by commas"))?;
+        let (who, count) =
+            read().ok_or_else(|| error(id, "@hold is not `role:approver=1` or `group:NAME=N`, joined by commas"))?;
         votes.insert(who, count);
     }
     let list = policy.annotation("checklist").unwrap_or_default();

@@ -222,7 +222,14 @@ impl Policy {
         }
     }
 
-    fn decide_verb(&self, subject: &Subject, deed: &Deed, verb: Verb, facts: &Facts, added: &[std::sync::Arc<Added>]) -> Decision {
+    fn decide_verb(
+        &self,
+        subject: &Subject,
+        deed: &Deed,
+        verb: Verb,
+        facts: &Facts,
+        added: &[std::sync::Arc<Added>],
+    ) -> Decision {
         let first = match self.evaluate(subject, deed, verb, facts, added, facts.approved) {
             Ok(answer) => answer,
             Err(denial) => return Decision::Deny(denial),
@@ -232,7 +239,8 @@ impl Policy {
             Answer::Silence => return Decision::Deny(silence(subject)),
             Answer::Forbid(forbids) => forbids,
         };
-        let worst = forbids.iter().filter(|(_, meta)| meta.hold.is_none()).min_by_key(|(id, meta)| (meta.rank, id.clone()));
+        let worst =
+            forbids.iter().filter(|(_, meta)| meta.hold.is_none()).min_by_key(|(id, meta)| (meta.rank, id.clone()));
         if let Some((id, meta)) = worst {
             return Decision::Deny(denial_of(id, meta));
         }
@@ -273,8 +281,10 @@ impl Policy {
         added: &[std::sync::Arc<Added>],
         approved: bool,
     ) -> Result<Answer, Denial> {
-        let (request, entities) =
-            self.names.request(subject, deed, verb, facts, approved).map_err(|_| policy_error("request_not_expressible"))?;
+        let (request, entities) = self
+            .names
+            .request(subject, deed, verb, facts, approved)
+            .map_err(|_| policy_error("request_not_expressible"))?;
         let Some(shipped) = self.shipped.get(&(subject.principal.kind(), verb)) else {
             return Err(policy_error("no_rules_loaded"));
         };
@@ -366,11 +376,15 @@ fn policy_error(reason: &str) -> Denial {
 fn fact_denial(subject: &Subject, deed: &Deed, gap: &FactGap) -> Denial {
     let (code, reason) = match (&subject.principal, gap) {
         (Principal::Operator(_) | Principal::System(_), FactGap::Absent) => (Code::NotFound, "not_found"),
-        (Principal::Operator(_) | Principal::System(_), FactGap::Unreadable(_)) => (Code::FactUnavailable, "fact_unavailable"),
+        (Principal::Operator(_) | Principal::System(_), FactGap::Unreadable(_)) => {
+            (Code::FactUnavailable, "fact_unavailable")
+        }
         (Principal::Agent(_) | Principal::Service(_), _) if deed.verb().is_secret_write() => {
             (Code::ConciergeSelfWriteBlocked, "concierge_self_write_blocked")
         }
-        (Principal::Agent(_) | Principal::Service(_), _) => (Code::SelfInterruptionBlocked, "root_interruption_blocked"),
+        (Principal::Agent(_) | Principal::Service(_), _) => {
+            (Code::SelfInterruptionBlocked, "root_interruption_blocked")
+        }
     };
     let issue = matches!(code, Code::ConciergeSelfWriteBlocked).then(|| "core#2566".to_owned());
     let next_step = matches!(code, Code::ConciergeSelfWriteBlocked | Code::SelfInterruptionBlocked)

@@ -5,7 +5,9 @@ use std::{
     str::FromStr,
 };
 
-use cedar_policy::{Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, Request, RestrictedExpression as Expr};
+use cedar_policy::{
+    Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, Request, RestrictedExpression as Expr,
+};
 
 use super::LoadError;
 use crate::{
@@ -83,7 +85,12 @@ impl Names {
         Ok((request, entities))
     }
 
-    fn principal(&self, subject: &Subject, facts: &Facts, entities: &mut Vec<Entity>) -> Result<EntityUid, Inexpressible> {
+    fn principal(
+        &self,
+        subject: &Subject,
+        facts: &Facts,
+        entities: &mut Vec<Entity>,
+    ) -> Result<EntityUid, Inexpressible> {
         // INVARIANT: what the subject is and what its row says must agree; a mixture is nobody.
         let (uid, attributes) = match (&subject.principal, &facts.standing) {
             (Principal::Operator(id), Standing::Operator { role, groups, stepped_up }) => (
@@ -132,11 +139,15 @@ impl Names {
 
     fn context(&self, deed: &Deed, verb: Verb, facts: &Facts, approved: bool) -> Result<Context, Inexpressible> {
         let consequences = deed.consequences(&facts.reaches);
-        let select = |pick: fn(&Consequence) -> Option<WorkspaceId>| self.workspaces(consequences.iter().filter_map(pick));
+        let select =
+            |pick: fn(&Consequence) -> Option<WorkspaceId>| self.workspaces(consequences.iter().filter_map(pick));
         let pairs = [
             ("root", Expr::new_entity_uid(self.workspace(facts.root))),
             ("interrupts", select(|c| matches!(c, Consequence::Interrupts { .. }).then(|| c.workspace()).flatten())),
-            ("reconfigures", select(|c| matches!(c, Consequence::Reconfigures { .. }).then(|| c.workspace()).flatten())),
+            (
+                "reconfigures",
+                select(|c| matches!(c, Consequence::Reconfigures { .. }).then(|| c.workspace()).flatten()),
+            ),
             ("destroys", select(|c| matches!(c, Consequence::Destroys { .. }).then(|| c.workspace()).flatten())),
             ("releases", select(|c| matches!(c, Consequence::Releases { .. }).then(|| c.workspace()).flatten())),
             ("in_scope", Expr::new_bool(facts.scopes.has(verb.scope()))),

@@ -127,7 +127,9 @@ pub fn request_slots(subject: &Subject, verbs: &[Verb], facts: &Facts) -> Vec<St
             resources.extend([*id].iter().chain(ancestors).map(|id| format!("in:Workspace::\"{id}\"")));
         }
         TargetFacts::Token { id, .. } => resources.extend(["is:Token".to_owned(), format!("eq:Token::\"{id}\"")]),
-        TargetFacts::Approval { id, .. } => resources.extend(["is:Approval".to_owned(), format!("eq:Approval::\"{id}\"")]),
+        TargetFacts::Approval { id, .. } => {
+            resources.extend(["is:Approval".to_owned(), format!("eq:Approval::\"{id}\"")])
+        }
     }
     let mut slots = Vec::with_capacity(principals.len() * (verbs.len() + 1) * resources.len());
     for principal in &principals {

@@ -1,0 +1,245 @@
+//! Workspaces: create, change, restart, pause, resume, remove.
+
+use portcullis_kernel::{
+    deed::{WorkspaceCreate, WorkspacePause, WorkspaceRemove, WorkspaceRestart, WorkspaceResume, WorkspaceUpdate},
+    id::WorkspaceId,
+    refusal::Code,
+    workspace::{Kind, Status, TREE_DEPTH_MAX, WORKSPACES_MAX},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    act::{Prepared, sealed::Act},
+    caller::Caller,
+    gate::Cx,
+    permit::{Permit, Spent},
+    refusal::{Fault, Refusal},
+    tables::{
+        credentials,
+        workspaces::{self, NewWorkspace, Settings, WorkspaceRow},
+    },
+    vault,
+};
+
+/// A workspace that was created or changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkspaceSaved {
+    /// Which.
+    pub id: WorkspaceId,
+}
+
+/// Workspaces that were touched.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Affected {
+    /// Which, the one named first.
+    pub workspaces: Vec<WorkspaceId>,
+}
+
+/// Workspaces that were removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkspaceRemoved {
+    /// Which, the one named first.
+    pub workspaces: Vec<WorkspaceId>,
+    /// Credentials that ended with them.
+    pub revoked: u64,
+}
+
+fn require(cx: &mut Cx<'_>, id: WorkspaceId) -> Result<WorkspaceRow, Fault> {
+    workspaces::find(cx.conn, id)?.ok_or_else(|| Fault::code(Code::WorkspaceNotFound))
+}
+
+fn tree_refused(reason: impl Into<String>) -> Fault {
+    Fault::refused(Code::TreeRefused, reason)
+}
+
+#[expect(private_interfaces, reason = "the trait is sealed; its parts are the authority's own business")]
+impl Act for WorkspaceCreate {
+    type Cargo = ();
+    type Done = WorkspaceSaved;
+
+    fn prepare(&self, cx: &mut Cx<'_>, _caller: &Caller, (): &()) -> Result<Prepared, Fault> {
+        let parent = self.parent.unwrap_or(cx.core.root);
+        require(cx, parent)?;
+        if workspaces::ancestors(cx.conn, parent)?.len() + 2 > TREE_DEPTH_MAX {
+            return Err(tree_refused(format!("the tree is at most {TREE_DEPTH_MAX} deep")));
+        }
+        if workspaces::count(cx.conn)? >= WORKSPACES_MAX {
+            return Err(Fault::refused(Code::LimitReached, format!("at most {WORKSPACES_MAX} workspaces")));
+        }
+        Ok(Prepared::default())
+    }
+
+    fn apply(permit: Permit<'_, '_, Self>, (): (), _prepared: &Prepared) -> Result<Spent<WorkspaceSaved>, Fault> {
+        permit.spend(|w, deed, _| {
+            let id = WorkspaceId::from_uuid(vault::uuid_v7(w.now().0));
+            let parent = deed.parent.unwrap_or(w.core().root);
+            workspaces::insert(
+                w,
+                &NewWorkspace {
+                    id,
+                    name: deed.name.as_str(),
+                    role: deed.role.as_ref().map(|note| note.as_str()),
+                    kind: Kind::Workspace,
+                    parent: Some(parent),
+                    runtime: deed.runtime.as_ref().map(|note| note.as_str()),
+                },
+            )?;
+            Ok(WorkspaceSaved { id })
+        })
+    }
+}
+
+#[expect(private_interfaces, reason = "the trait is sealed; its parts are the authority's own business")]
+impl Act for WorkspaceUpdate {
+    type Cargo = ();
+    type Done = WorkspaceSaved;
+
+    fn prepare(&self, cx: &mut Cx<'_>, _caller: &Caller, (): &()) -> Result<Prepared, Fault> {
+        let row = require(cx, self.workspace)?;
+        if self.name.is_none() && self.role.is_none() && self.parent.is_none() && self.runtime.is_none() {
+            return Err(Fault::refused(Code::InvalidField, "nothing to change"));
+        }
+        let Some(parent) = self.parent else { return Ok(Prepared::default()) };
+        if row.kind == Kind::Platform {
+            return Err(tree_refused("the root has no parent"));
+        }
+        let subtree = workspaces::subtree(cx.conn, self.workspace)?;
+        if subtree.iter().any(|(id, _)| *id == parent) {
+            return Err(tree_refused("the new parent is below the workspace itself"));
+        }
+        let height = subtree.last().map_or(0, |(_, depth)| usize::try_from(*depth).unwrap_or(TREE_DEPTH_MAX));
+        if workspaces::ancestors(cx.conn, parent)?.len() + 2 + height > TREE_DEPTH_MAX {
+            return Err(tree_refused(format!("the tree is at most {TREE_DEPTH_MAX} deep")));
+        }
+        Ok(Prepared::default())
+    }
+
+    fn apply(permit: Permit<'_, '_, Self>, (): (), _prepared: &Prepared) -> Result<Spent<WorkspaceSaved>, Fault> {
+        permit.spend(|w, deed, _| {
+            workspaces::update(
+                w,
+                deed.workspace,
+                &Settings {
+                    name: deed.name.as_ref().map(|name| name.as_str()),
+                    role: deed.role.as_ref().map(|note| note.as_str()),
+                    parent: deed.parent,
+                    runtime: deed.runtime.as_ref().map(|note| note.as_str()),
+                },
+            )?;
+            Ok(WorkspaceSaved { id: deed.workspace })
+        })
+    }
+}
+
+#[expect(private_interfaces, reason = "the trait is sealed; its parts are the authority's own business")]
+impl Act for WorkspaceRestart {
+    type Cargo = ();
+    type Done = Affected;
+
+    fn prepare(&self, cx: &mut Cx<'_>, _caller: &Caller, (): &()) -> Result<Prepared, Fault> {
+        let row = require(cx, self.workspace)?;
+        if row.desired_state != "running" {
+            return Err(Fault::refused(Code::Conflict, "the workspace is paused; resume it instead"));
+        }
+        Ok(Prepared::default())
+    }
+
+    // The intent is the effect; the gate commits it from the declared consequence.
+    fn apply(permit: Permit<'_, '_, Self>, (): (), _prepared: &Prepared) -> Result<Spent<Affected>, Fault> {
+        permit.spend(|_, deed, _| Ok(Affected { workspaces: vec![deed.workspace] }))
+    }
+}
+
+#[expect(private_interfaces, reason = "the trait is sealed; its parts are the authority's own business")]
+impl Act for WorkspacePause {
+    type Cargo = ();
+    type Done = Affected;
+
+    fn prepare(&self, cx: &mut Cx<'_>, _caller: &Caller, (): &()) -> Result<Prepared, Fault> {
+        require(cx, self.workspace)?;
+        Ok(Prepared::default())
+    }
+
+    fn apply(permit: Permit<'_, '_, Self>, (): (), _prepared: &Prepared) -> Result<Spent<Affected>, Fault> {
+        permit.spend(|w, deed, _| {
+            let mut affected = Vec::new();
+            for (id, _) in workspaces::subtree(w.conn(), deed.workspace)? {
+                let row = workspaces::find(w.conn(), id)?;
+                if row.is_some_and(|row| row.desired_state != "paused") {
+                    workspaces::set_state(w, id, "paused", Status::Paused)?;
+                    affected.push(id);
+                }
+            }
+            Ok(Affected { workspaces: affected })
+        })
+    }
+}
+
+#[expect(private_interfaces, reason = "the trait is sealed; its parts are the authority's own business")]
+impl Act for WorkspaceResume {
+    type Cargo = ();
+    type Done = Affected;
+
+    fn prepare(&self, cx: &mut Cx<'_>, _caller: &Caller, (): &()) -> Result<Prepared, Fault> {
+        require(cx, self.workspace)?;
+        for ancestor in workspaces::ancestors(cx.conn, self.workspace)? {
+            if require(cx, ancestor)?.desired_state == "paused" {
+                return Err(Fault::from(
+                    Refusal::new(Code::AncestorPaused).with("paused_ancestor", ancestor.to_string()),
+                ));
+            }
+        }
+        Ok(Prepared::default())
+    }
+
+    fn apply(permit: Permit<'_, '_, Self>, (): (), _prepared: &Prepared) -> Result<Spent<Affected>, Fault> {
+        permit.spend(|w, deed, _| {
+            let mut affected = Vec::new();
+            for (id, _) in workspaces::subtree(w.conn(), deed.workspace)? {
+                let row = workspaces::find(w.conn(), id)?;
+                if row.is_some_and(|row| row.desired_state == "paused") {
+                    workspaces::set_state(w, id, "running", Status::Provisioning)?;
+                    affected.push(id);
+                }
+            }
+            Ok(Affected { workspaces: affected })
+        })
+    }
+}
+
+#[expect(private_interfaces, reason = "the trait is sealed; its parts are the authority's own business")]
+impl Act for WorkspaceRemove {
+    type Cargo = ();
+    type Done = WorkspaceRemoved;
+
+    fn prepare(&self, cx: &mut Cx<'_>, _caller: &Caller, (): &()) -> Result<Prepared, Fault> {
+        let row = require(cx, self.workspace)?;
+        if row.kind == Kind::Platform {
+            return Err(Fault::refused(Code::Conflict, "the root workspace cannot be removed"));
+        }
+        let subtree = workspaces::subtree(cx.conn, self.workspace)?;
+        let confirmed = self.confirm.as_ref().is_some_and(|name| name.as_str() == row.name);
+        if subtree.len() > 1 && !confirmed {
+            let mut children = Vec::new();
+            for (id, _) in subtree.iter().skip(1) {
+                children.push(serde_json::json!({"id": id, "name": require(cx, *id)?.name}));
+            }
+            return Err(Fault::from(Refusal::new(Code::ConfirmationRequired).with("children", children)));
+        }
+        Ok(Prepared::default())
+    }
+
+    fn apply(permit: Permit<'_, '_, Self>, (): (), _prepared: &Prepared) -> Result<Spent<WorkspaceRemoved>, Fault> {
+        permit.spend(|w, deed, _| {
+            let ids: Vec<_> = workspaces::subtree(w.conn(), deed.workspace)?.into_iter().map(|(id, _)| id).collect();
+            let mut revoked = 0;
+            for id in &ids {
+                // Tombstone and credentials together: nothing revives it later.
+                workspaces::set_state(w, *id, "removed", Status::Removed)?;
+                let now = w.now().0;
+                revoked += credentials::revoke_workspace(w.conn(), *id, now)?;
+            }
+            Ok(WorkspaceRemoved { workspaces: ids, revoked })
+        })
+    }
+}

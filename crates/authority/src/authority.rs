@@ -1,0 +1,620 @@
+//! The public surface: authenticate, perform, look. Everything a service may do with an organisation.
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use portcullis_kernel::{
+    audit::Entry,
+    deed::{Deed, SecretScope},
+    id::{ApprovalId, OperatorId, WorkspaceId},
+    name::{Email, SecretKey},
+    refusal::Code,
+    secret::SecretValue,
+    subject::SystemRole,
+    time::Timestamp,
+};
+use tokio::sync::{Semaphore, watch};
+
+use crate::{
+    act::{Act, NewPassword},
+    authn::{self, Presented},
+    bootstrap::{self, Opening, StartError},
+    caller::{Caller, CredentialKind},
+    chain::Head,
+    core::{Config, Core},
+    db::{Conn, DbError, Readers, Target, Writer, WriterFault},
+    facts,
+    gate::{self, Cx, Meta},
+    keyring,
+    login_guard::LoginGuard,
+    maintenance::{self, Resealed},
+    refusal::{Answer, Refusal},
+    refusal_cache::RefusalCache,
+    session::{self, Opened, Redeemed},
+    tables::{
+        approvals::ApprovalFilter,
+        audit::{self, Search},
+        credentials, events, operators,
+        policies::PolicyView,
+    },
+    vault::{self, PlainToken},
+    verify, views,
+};
+
+pub(crate) const ORGANISATION: &str = "organisation_id";
+pub(crate) const ORIGIN: &str = "log_origin";
+pub(crate) const VERIFIER_KEY: &str = "log_verifier_key";
+
+/// Password hashes computed at the same time: each needs 19 MiB and a core.
+const HASHES_AT_ONCE: usize = 2;
+/// The last use of a credential is written at most this often.
+const TOUCH_EVERY_MS: i64 = 60 * 1000;
+
+impl From<WriterFault> for Refusal {
+    fn from(fault: WriterFault) -> Self {
+        let code = match fault {
+            WriterFault::Busy => Code::Busy,
+            WriterFault::Unavailable(_) | WriterFault::Unknown => Code::StoreUnavailable,
+            WriterFault::Panicked => Code::Internal,
+            WriterFault::Stopped => Code::ShuttingDown,
+        };
+        Self::new(code).internal(fault)
+    }
+}
+
+/// Whether a write would be taken now, and if not, why.
+#[derive(Debug, Clone, Copy, serde::Serialize)]
+pub struct Readiness {
+    /// The store answers a read.
+    pub store: bool,
+    /// The writer commits.
+    pub writer: bool,
+    /// The log's head is signed and has the hash it says.
+    pub audit: bool,
+    /// The root key unwraps the keys.
+    pub keys: bool,
+    /// The rules are loaded and readable.
+    pub policy: bool,
+}
+
+impl Readiness {
+    /// All of it.
+    pub const fn ready(self) -> bool {
+        self.store && self.writer && self.audit && self.keys && self.policy
+    }
+}
+
+/// Numbers for metrics.
+#[derive(Debug, Clone, Copy)]
+pub struct Stats {
+    /// The writer's counters.
+    pub writer: crate::db::WriterStats,
+    /// Position of the last live event.
+    pub event_id: i64,
+}
+
+struct Inner {
+    core: Arc<Core>,
+    writer: Writer<Head>,
+    readers: Readers,
+    committed: watch::Receiver<i64>,
+    guard: Mutex<LoginGuard>,
+    refusals: RefusalCache,
+    hashing: Semaphore,
+    target: Target,
+}
+
+/// An open organisation. Cheap to clone; the last clone to go closes the writer after what it has accepted.
+#[derive(Clone)]
+pub struct Authority(Arc<Inner>);
+
+impl Authority {
+    /// Opens an organisation, making it at first start. Blocks; call it before or beside the runtime.
+    pub fn open(opening: Opening<'_>) -> Result<Self, StartError> {
+        bootstrap::open(opening)
+    }
+
+    pub(crate) fn new(
+        core: Arc<Core>,
+        writer: Writer<Head>,
+        readers: Readers,
+        committed: watch::Receiver<i64>,
+        target: Target,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            core,
+            writer,
+            readers,
+            committed,
+            guard: Mutex::default(),
+            refusals: RefusalCache::default(),
+            hashing: Semaphore::new(HASHES_AT_ONCE),
+            target,
+        }))
+    }
+
+    /// The organisation's root workspace.
+    pub fn root(&self) -> WorkspaceId {
+        self.0.core.root
+    }
+
+    /// The limits in force.
+    pub fn config(&self) -> &Config {
+        &self.0.core.config
+    }
+
+    /// Time, as everything here sees it.
+    pub fn now(&self) -> Timestamp {
+        self.0.core.clock.now()
+    }
+
+    /// Where the database is.
+    pub fn target(&self) -> &Target {
+        &self.0.target
+    }
+
+    /// The log's public key, as a C2SP note verifier key.
+    pub fn verifier_key(&self) -> String {
+        self.0.core.keys().verifier.to_text()
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Conn, &Core) -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let core = Arc::clone(&self.0.core);
+        self.0.readers.read(move |conn| job(conn, &core)).await
+    }
+
+    async fn read_heavy<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Conn, &Core) -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let core = Arc::clone(&self.0.core);
+        self.0.readers.read_heavy(move |conn| job(conn, &core)).await
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        meta: Meta,
+        job: impl FnOnce(&mut Cx<'_>) -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let core = Arc::clone(&self.0.core);
+        self.0
+            .writer
+            .submit(move |tx| {
+                let now = core.clock.now().max(tx.state.at);
+                job(&mut Cx { conn: tx.conn, head: tx.state, core: &core, now, meta: &meta })
+            })
+            .await
+    }
+
+    /// Resolves a credential to a caller. Fails with a 401 code, or 503 when the store cannot say.
+    pub async fn authenticate(&self, presented: Presented<'_>) -> Result<Caller, Refusal> {
+        let now = self.now();
+        let (text, bearer) = match presented {
+            Presented::Bearer(text) => (text, true),
+            Presented::Cookie(text) => (text, false),
+        };
+        let text = zeroize::Zeroizing::new(text.to_owned());
+        let (caller, row) = self
+            .read(move |conn, core| {
+                let presented = if bearer { Presented::Bearer(&text) } else { Presented::Cookie(&text) };
+                authn::authenticate(conn, core, presented, now)
+            })
+            .await?;
+        if row.last_used_at.is_none_or(|last| now.0 - last > TOUCH_EVERY_MS) {
+            let meta = Meta::default();
+            // Not worth failing a request for; an unused session ends at most a minute early.
+            let _ = self.write(meta, move |cx| Ok(credentials::touch(cx.conn, row.id, now.0)?)).await;
+        }
+        Ok(caller)
+    }
+
+    /// The one door. `Err` is a refusal that is already in the log, or a fault after which nothing was done.
+    pub async fn perform<A: Act>(
+        &self,
+        caller: &Caller,
+        meta: Meta,
+        action: A,
+        cargo: A::Cargo,
+    ) -> Result<Answer<A::Done>, Refusal> {
+        let deed: Deed = action.clone().into();
+        if let (Some(credential), false) = (caller.credential, meta.dry_run)
+            && let Some(refusal) = self.0.refusals.find(credential, &deed, self.now())
+        {
+            return Err(refusal);
+        }
+        let caller_inside = caller.clone();
+        let answer = self.write(meta, move |cx| gate::run(cx, &caller_inside, action, cargo)).await?;
+        if let (Err(refusal), Some(credential)) = (&answer, caller.credential) {
+            let until = self.now().plus_ms(self.0.core.config.refusal_cache_ms);
+            self.0.refusals.keep(credential, &deed, refusal, until);
+        }
+        answer
+    }
+
+    /// As [`Authority::perform`], for someone who holds the data directory: offline commands.
+    pub async fn perform_at_console<A: Act>(
+        &self,
+        meta: Meta,
+        action: A,
+        cargo: A::Cargo,
+    ) -> Result<Answer<A::Done>, Refusal> {
+        let caller = authn::system(&self.0.core, SystemRole::Console);
+        self.perform(&caller, meta, action, cargo).await
+    }
+
+    /// Hashes a password that may be chosen, or says why it may not.
+    pub async fn hash_password(&self, password: String) -> Result<NewPassword, Refusal> {
+        let password = zeroize::Zeroizing::new(password);
+        let hash = self.hashing(move || vault::password_hash(&password)).await?;
+        hash.map(NewPassword).map_err(|error| Refusal::because(Code::PasswordTooWeak, error.to_string()))
+    }
+
+    async fn hashing<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
+        let _place = self.0.hashing.acquire().await.map_err(|_| Refusal::new(Code::ShuttingDown))?;
+        tokio::task::spawn_blocking(work).await.map_err(|error| Refusal::new(Code::Internal).internal(error))
+    }
+
+    fn guard(&self) -> std::sync::MutexGuard<'_, LoginGuard> {
+        self.0.guard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn check_password(
+        &self,
+        meta: &Meta,
+        email: &str,
+        address: &str,
+        password: String,
+    ) -> Result<OperatorId, Refusal> {
+        let wait = self.guard().wait_ms(email, address, self.now());
+        if wait > 0 {
+            let mut refusal = Refusal::new(Code::LoginRateLimited);
+            refusal.retry_after_ms = Some(wait);
+            return Err(refusal);
+        }
+        let wanted = email.to_owned();
+        let found = self.read(move |conn, _| Ok(operators::find_login(conn, &wanted)?)).await?;
+        let found = found.filter(|(row, _)| row.disabled_at.is_none());
+        let (operator, hash) = found.map_or((None, None), |(row, hash)| (Some(row.id), Some(hash)));
+        let password = zeroize::Zeroizing::new(password);
+        let right = self.hashing(move || vault::password_verify(&password, hash.as_deref())).await?;
+        match (right, operator) {
+            (Ok(true), Some(operator)) => {
+                self.guard().succeeded(email, address);
+                Ok(operator)
+            }
+            (Err(error), _) => Err(Refusal::new(Code::Internal).internal(error)),
+            _ => {
+                self.guard().failed(email, address, self.now());
+                let from = address.to_owned();
+                let audit_id = self.write(meta.clone(), move |cx| session::login_failed(cx, operator, &from)).await?;
+                let mut refusal = Refusal::new(Code::LoginFailed);
+                refusal.audit_id = Some(audit_id);
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Opens a session. `address` is the peer's, for the rate limit and the log.
+    pub async fn login(&self, meta: Meta, email: &Email, password: String, address: String) -> Result<Opened, Refusal> {
+        let operator = self.check_password(&meta, email.as_str(), &address, password).await?;
+        self.write(meta, move |cx| session::open(cx, operator, &address)).await
+    }
+
+    /// Re-authenticates the human of a session. Returns until when it counts.
+    pub async fn step_up(
+        &self,
+        meta: Meta,
+        caller: &Caller,
+        password: String,
+        address: &str,
+    ) -> Result<Timestamp, Refusal> {
+        views::human(caller)?;
+        let id = caller.principal().id();
+        let email = self
+            .read(move |conn, _| {
+                let row = id.parse().ok().map(|id| operators::find(conn, id)).transpose()?.flatten();
+                row.map(|row| row.email).ok_or_else(|| Refusal::new(Code::CredentialRevoked))
+            })
+            .await?;
+        self.check_password(&meta, &email, address, password).await?;
+        let caller = caller.clone();
+        self.write(meta, move |cx| session::step_up(cx, &caller)).await
+    }
+
+    /// Ends a session.
+    pub async fn logout(&self, meta: Meta, caller: &Caller) -> Result<(), Refusal> {
+        let caller = caller.clone();
+        self.write(meta, move |cx| session::close(cx, &caller)).await
+    }
+
+    /// The operator behind a session.
+    pub async fn operator_of(&self, caller: &Caller) -> Result<crate::views::OperatorView, Refusal> {
+        let caller = caller.clone();
+        self.read(move |conn, _| {
+            views::human(&caller)?;
+            let row = caller.principal().id().parse().ok().map(|id| operators::find(conn, id)).transpose()?.flatten();
+            row.map(views::operator).ok_or_else(|| Refusal::new(Code::CredentialRevoked))
+        })
+        .await
+    }
+
+    /// A one-time claim for the first operator; `None` once there is one.
+    pub async fn first_claim(&self) -> Result<Option<PlainToken>, Refusal> {
+        self.write(Meta { request_id: "start".into(), ..Meta::default() }, session::first_claim).await
+    }
+
+    /// Makes the first operator from the claim.
+    pub async fn claim_operator(
+        &self,
+        meta: Meta,
+        token: String,
+        email: Email,
+        password: String,
+    ) -> Result<OperatorId, Refusal> {
+        let hash = self.hash_password(password).await?.0;
+        let token = zeroize::Zeroizing::new(token);
+        self.write(meta, move |cx| session::claim_operator(cx, &token, email, hash)).await
+    }
+
+    /// Hands a minted token to the human who claims it, once.
+    pub async fn claim_token(&self, meta: Meta, caller: &Caller, token: String) -> Result<SecretValue, Refusal> {
+        let caller = caller.clone();
+        let token = zeroize::Zeroizing::new(token);
+        self.write(meta, move |cx| {
+            facts::recheck(cx, &caller)?;
+            session::claim_token(cx, &caller, &token)
+        })
+        .await
+    }
+
+    /// Turns an enrolment code into the workspace's token.
+    pub async fn redeem_enrolment(
+        &self,
+        meta: Meta,
+        code: String,
+        workspace: WorkspaceId,
+    ) -> Result<Redeemed, Refusal> {
+        let code = zeroize::Zeroizing::new(code);
+        self.write(meta, move |cx| session::redeem(cx, &code, workspace)).await
+    }
+
+    /// Does what time brings. Call it about once a second.
+    pub async fn tick(&self) -> Result<usize, Refusal> {
+        let now = self.now();
+        let repeated = self.0.refusals.flush(now);
+        if repeated.is_empty() && !self.read(move |conn, _| maintenance::is_due(conn, now.0)).await? {
+            return Ok(0);
+        }
+        self.write(Meta { request_id: "tick".into(), ..Meta::default() }, move |cx| maintenance::tick(cx, &repeated))
+            .await
+    }
+
+    /// Drops what nobody can ask for any more. Call it now and then.
+    pub async fn prune(&self) -> Result<(), Refusal> {
+        self.write(Meta::default(), maintenance::prune).await
+    }
+
+    /// Reads the keys again, after a rotation.
+    pub async fn reload_keys(&self) -> Result<(), Refusal> {
+        self.read(|conn, core| {
+            let origin = core.keys().verifier.name.clone();
+            let keys = keyring::load(conn, core.provider.as_ref(), &origin)
+                .map_err(|error| Refusal::new(Code::StoreUnavailable).internal(error))?;
+            *core.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Moves some values to the sealing key; call it until none is left.
+    pub async fn reseal(&self) -> Result<Resealed, Refusal> {
+        self.write(Meta::default(), maintenance::reseal).await
+    }
+
+    /// Whether a write would be taken now.
+    pub async fn readiness(&self) -> Readiness {
+        let stats = self.0.writer.stats();
+        let read = self.read(|conn, core| {
+            let audit = verify::head_is_sound(conn, &core.keys().verifier).unwrap_or(false);
+            let keys = keyring::load(conn, core.provider.as_ref(), "").is_ok();
+            let policy = core.policies(conn).is_ok();
+            Ok((audit, keys, policy))
+        });
+        let (audit, keys, policy) = read.await.unwrap_or((false, false, false));
+        let store = audit || keys || policy;
+        // An empty transaction: begin, lock and commit have to work.
+        let writer = store && !stats.last_commit_failed && self.write(Meta::default(), |_| Ok(())).await.is_ok();
+        Readiness { store, writer, audit, keys, policy }
+    }
+
+    /// Numbers for metrics.
+    pub fn stats(&self) -> Stats {
+        Stats { writer: self.0.writer.stats(), event_id: *self.0.committed.borrow() }
+    }
+
+    /// A signal after every commit that has something for listeners. It carries no data worth trusting: read the store.
+    pub fn committed(&self) -> watch::Receiver<i64> {
+        self.0.committed.clone()
+    }
+
+    /// Live events after a position that the caller may see, the position reached, and whether `after` is gone.
+    pub async fn events_after(
+        &self,
+        caller: &Caller,
+        after: i64,
+        limit: i64,
+    ) -> Result<(Vec<events::Live>, i64, bool), Refusal> {
+        let caller = caller.clone();
+        self.read(move |conn, _| {
+            views::need(&caller, portcullis_kernel::scope::Scope::EventsRead)?;
+            let (first, last) = events::range(conn)?;
+            let gone = after > last || (after > 0 && after + 1 < first);
+            let all = events::after(conn, after, limit)?;
+            let reached = all.last().map_or(after, |event| event.id);
+            let home = caller.confined_to().map(|home| home.to_string());
+            let own = (caller.principal().kind().to_owned(), caller.principal().id());
+            let seen = all.into_iter().filter(|event| {
+                home.as_ref().is_none_or(|home| event.workspace_id.as_ref() == Some(home) || event.subject == own)
+            });
+            Ok((seen.collect(), reached, gone))
+        })
+        .await
+    }
+
+    /// The newest position of the live events.
+    pub async fn event_position(&self) -> Result<i64, Refusal> {
+        self.read(|conn, _| Ok(events::range(conn)?.1)).await
+    }
+}
+
+/// Authorised reads.
+impl Authority {
+    /// Workspaces within sight.
+    pub async fn workspaces(&self, caller: &Caller) -> Result<Vec<views::WorkspaceView>, Refusal> {
+        let caller = caller.clone();
+        self.read(move |conn, _| views::workspace_list(conn, &caller)).await
+    }
+
+    /// One workspace.
+    pub async fn workspace(&self, caller: &Caller, id: WorkspaceId) -> Result<views::WorkspaceView, Refusal> {
+        let caller = caller.clone();
+        self.read(move |conn, _| views::workspace_get(conn, &caller, id)).await
+    }
+
+    /// State of one workspace.
+    pub async fn workspace_state(&self, caller: &Caller, id: WorkspaceId) -> Result<views::StateView, Refusal> {
+        let caller = caller.clone();
+        self.read(move |conn, _| views::workspace_state(conn, &caller, id)).await
+    }
+
+    /// Whom a workspace sees.
+    pub async fn peers(&self, caller: &Caller, id: WorkspaceId) -> Result<Vec<views::PeerView>, Refusal> {
+        let caller = caller.clone();
+        self.read(move |conn, _| views::peers(conn, &caller, id)).await
+    }
+
+    /// The effective secrets of a scope, without values.
+    pub async fn secrets(&self, caller: &Caller, scope: SecretScope) -> Result<Vec<views::SecretView>, Refusal> {
+        let caller = caller.clone();
+        self.read(move |conn, _| views::secret_list(conn, &caller, scope)).await
+    }
+
+    /// Versions of a key.
+    pub async fn versions(
+        &self,
+        caller: &Caller,
+        scope: SecretScope,
+        key: SecretKey,
+    ) -> Result<Vec<views::VersionView>, Refusal> {
+        let caller = caller.clone();
+        self.read(move |conn, _| views::version_list(conn, &caller, scope, &key)).await
+    }
+
+    /// What an import would do to each key: `add`, `change` or `same`. Compares keyed digests; no value leaves.
+    pub async fn import_preview(
+        &self,
+        caller: &Caller,
+        scope: SecretScope,
+        pairs: Vec<(SecretKey, SecretValue)>,
+    ) -> Result<Vec<(SecretKey, &'static str)>, Refusal> {
+        let caller = caller.clone();
+        self.read(move |conn, core| {
+            // Whether a guess equals a value is knowledge about the value: only who may write may ask.
+            views::need(&caller, portcullis_kernel::scope::Scope::SecretsWrite)?;
+            views::import_preview(conn, core, &caller, scope, &pairs)
+        })
+        .await
+    }
+
+    /// Organisation tokens, or those of one workspace.
+    pub async fn tokens(
+        &self,
+        caller: &Caller,
+        workspace: Option<WorkspaceId>,
+    ) -> Result<Vec<views::TokenView>, Refusal> {
+        let caller = caller.clone();
+        self.read(move |conn, _| views::token_list(conn, &caller, workspace)).await
+    }
+
+    /// Operators; for humans only.
+    pub async fn operators(&self, caller: &Caller) -> Result<Vec<views::OperatorView>, Refusal> {
+        let caller = caller.clone();
+        self.read(move |conn, _| views::operator_list(conn, &caller)).await
+    }
+
+    /// Policies, shipped and added; for humans only.
+    pub async fn policies(&self, caller: &Caller) -> Result<Vec<PolicyView>, Refusal> {
+        let caller = caller.clone();
+        self.read(move |conn, _| views::policy_list(conn, &caller)).await
+    }
+
+    /// Whether a policy could be added; for humans only. Returns the slots it would be filed under.
+    pub fn policy_check(&self, caller: &Caller, text: &str) -> Result<Vec<String>, Refusal> {
+        views::human(caller)?;
+        let checked = self.0.core.policy.read_added("new", text);
+        checked.map_err(|error| Refusal::because(Code::PolicyInvalid, error.problem))
+    }
+
+    /// Approvals within sight.
+    pub async fn approvals(
+        &self,
+        caller: &Caller,
+        filter: ApprovalFilter,
+        workspace: Option<WorkspaceId>,
+    ) -> Result<Vec<views::ApprovalView>, Refusal> {
+        let caller = caller.clone();
+        self.read(move |conn, _| views::approval_list(conn, &caller, filter, workspace)).await
+    }
+
+    /// One approval.
+    pub async fn approval(&self, caller: &Caller, id: ApprovalId) -> Result<views::ApprovalView, Refusal> {
+        let caller = caller.clone();
+        self.read(move |conn, _| views::approval_get(conn, &caller, id)).await
+    }
+
+    /// Whether an approval still waits.
+    pub async fn approval_waits(&self, id: ApprovalId) -> Result<bool, Refusal> {
+        let now = self.now();
+        self.read(move |conn, _| views::approval_waits(conn, id, now)).await
+    }
+
+    /// One page of the audit log.
+    pub async fn audit(&self, caller: &Caller, search: Search) -> Result<views::AuditPage, Refusal> {
+        let caller = caller.clone();
+        self.read_heavy(move |conn, _| views::audit_page(conn, &caller, search)).await
+    }
+
+    /// Entries for an export that was performed, in order; `upto` is the size it ends at.
+    pub async fn audit_entries(&self, after: i64, upto: i64, limit: i64) -> Result<Vec<Entry>, Refusal> {
+        self.read_heavy(move |conn, _| {
+            let mut entries = Vec::new();
+            let end = upto.min(after.saturating_add(limit));
+            conn.each(audit::EACH_AFTER, crate::params![after, end], &mut |row| {
+                entries.push(audit::entry(row)?);
+                Ok(())
+            })?;
+            Ok(entries)
+        })
+        .await
+    }
+
+    /// The signed head of the log.
+    pub async fn checkpoint(&self) -> Result<String, Refusal> {
+        self.read(|conn, _| Ok(audit::head(conn)?.map(|(_, _, note)| note).unwrap_or_default())).await
+    }
+
+    /// Kinds of credentials that a bearer may be; for the surfaces' documentation.
+    pub const fn bearer_kinds() -> [CredentialKind; 3] {
+        [CredentialKind::Admin, CredentialKind::Organisation, CredentialKind::Workspace]
+    }
+}
+
+/// Opens the database of a data directory for reading only, for offline verification.
+pub fn open_for_reading(data_dir: &Path, database_url: Option<&str>) -> Result<Conn, DbError> {
+    Conn::open(&Target::parse(database_url, data_dir)?, crate::db::Role::Heavy)
+}

@@ -1,0 +1,313 @@
+//! Opening an organisation: schema, root key, keys, root workspace, admin token. Nothing is open before all of it stands.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+    sync::{Arc, RwLock},
+};
+
+use portcullis_kernel::{
+    id::{CredentialId, OrganisationId, WorkspaceId},
+    policy::{LoadError, Policy},
+    scope::Scopes,
+    subject::{Principal, SystemRole},
+    workspace::Kind,
+};
+use zeroize::Zeroizing;
+
+use crate::{
+    authn,
+    authority::{self, Authority},
+    caller::CredentialKind,
+    chain::{ChainBatch, Head},
+    clock::Clock,
+    core::{Config, Core},
+    db::{
+        Conn, DbError, MIGRATIONS, MigrateError, Readers, ReadersConfig, Role, Target, Writer, WriterConfig, migrate,
+        off_runtime,
+    },
+    gate::{Cx, Meta},
+    keyring::{self, KeyError},
+    permit::Writing,
+    refusal::Refusal,
+    tables::{
+        audit, credentials, meta,
+        workspaces::{self, NewWorkspace},
+    },
+    vault::{self, PlainToken, RootKey, TokenHash, TokenKind, VaultError, root_key_path},
+};
+
+/// Shortest admin token that is taken from the environment, in characters.
+pub const ADMIN_TOKEN_CHARS_MIN: usize = 16;
+const ADMIN_TOKEN_FILE: &str = "admin.token";
+
+/// Why the service does not start. Every text says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory cannot be used.
+    #[error("DATA_DIR_UNUSABLE: {0}")]
+    DataDir(String),
+    /// The database cannot be used.
+    #[error("DATABASE_UNUSABLE: {0}")]
+    Db(#[from] DbError),
+    /// The schema is not ours.
+    #[error(transparent)]
+    Migrate(#[from] MigrateError),
+    /// The keys cannot be used.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    /// The root key cannot be used.
+    #[error(transparent)]
+    RootKey(#[from] VaultError),
+    /// The rules cannot be used.
+    #[error("POLICY_UNUSABLE: {0}")]
+    Policy(#[from] LoadError),
+    /// The admin token cannot be used.
+    #[error("ADMIN_TOKEN_UNUSABLE: {0}")]
+    AdminToken(String),
+    /// The first rows could not be written.
+    #[error("BOOTSTRAP_FAILED: {0}")]
+    Bootstrap(String),
+}
+
+impl From<Refusal> for StartError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Bootstrap(format!("{}: {}", refusal.code, refusal.internal.unwrap_or(refusal.reason)))
+    }
+}
+
+/// Where the admin token comes from.
+pub enum AdminToken {
+    /// From the environment.
+    Given(Zeroizing<String>),
+    /// A 0600 file in the data directory, made at first start.
+    File,
+    /// Leave it as it is: commands that work beside a running server.
+    Untouched,
+}
+
+/// How to open an organisation.
+pub struct Opening<'a> {
+    /// Directory of keys and, with SQLite, of the database.
+    pub data_dir: &'a Path,
+    /// PostgreSQL, if not SQLite.
+    pub database_url: Option<&'a str>,
+    /// The root key, if not in the data directory.
+    pub root_key_file: Option<&'a Path>,
+    /// The admin token.
+    pub admin_token: AdminToken,
+    /// Limits.
+    pub config: Config,
+    /// Time.
+    pub clock: Clock,
+}
+
+/// Makes the data directory, 0700, or checks that nobody else can look into it.
+fn data_dir(path: &Path) -> Result<(), StartError> {
+    let problem = |what: String| StartError::DataDir(format!("`{}`: {what}", path.display()));
+    match fs::metadata(path) {
+        Ok(found) if !found.is_dir() => Err(problem("it is not a directory".into())),
+        Ok(found) if found.permissions().mode() & 0o022 != 0 => {
+            Err(problem("others may write into it; set its mode to 0700".into()))
+        }
+        Ok(_) => Ok(()),
+        Err(_) => fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(|e| problem(format!("cannot be made: {e}"))),
+    }
+}
+
+/// The admin token's text. A generated one is written before its hash is, so that a crash between leaves a file that the
+/// next start takes up.
+fn admin_text(source: AdminToken, dir: &Path) -> Result<Option<Zeroizing<String>>, StartError> {
+    match source {
+        AdminToken::Untouched => Ok(None),
+        AdminToken::Given(text) => {
+            let trimmed = Zeroizing::new(text.trim().to_owned());
+            if trimmed.chars().count() < ADMIN_TOKEN_CHARS_MIN {
+                let problem = format!(
+                    "PORTCULLIS_ADMIN_TOKEN has fewer than {ADMIN_TOKEN_CHARS_MIN} characters; use 32 random bytes"
+                );
+                return Err(StartError::AdminToken(problem));
+            }
+            Ok(Some(trimmed))
+        }
+        AdminToken::File => admin_file(&dir.join(ADMIN_TOKEN_FILE)).map(Some),
+    }
+}
+
+fn admin_file(path: &PathBuf) -> Result<Zeroizing<String>, StartError> {
+    let problem = |what: String| StartError::AdminToken(format!("`{}`: {what}", path.display()));
+    if let Ok(mut file) = fs::File::open(path) {
+        let mode = file.metadata().map_err(|e| problem(e.to_string()))?.permissions().mode();
+        if mode & 0o077 != 0 {
+            return Err(problem("others may read it; set its mode to 0600".into()));
+        }
+        let mut text = Zeroizing::new(String::new());
+        file.read_to_string(&mut text).map_err(|e| problem(e.to_string()))?;
+        let text = Zeroizing::new(text.trim().to_owned());
+        return if text.len() < ADMIN_TOKEN_CHARS_MIN {
+            Err(problem("it is too short; remove it to have one made".into()))
+        } else {
+            Ok(text)
+        };
+    }
+    let token = PlainToken::generate(TokenKind::Admin);
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|e| problem(e.to_string()))?;
+    let written =
+        file.write_all(token.expose().as_bytes()).and_then(|()| file.write_all(b"\n")).and_then(|()| file.sync_all());
+    written.map_err(|e| problem(e.to_string()))?;
+    Ok(Zeroizing::new(token.expose().to_owned()))
+}
+
+/// Opens the organisation, making it at first start.
+pub(crate) fn open(opening: Opening<'_>) -> Result<Authority, StartError> {
+    data_dir(opening.data_dir)?;
+    let policy = Policy::shipped()?;
+    let target = Target::parse(opening.database_url, opening.data_dir)?;
+    let admin = admin_text(opening.admin_token, opening.data_dir)?;
+    let now = opening.clock.now();
+    let key_path = root_key_path(opening.root_key_file, opening.data_dir);
+    let opened: Result<(Core, i64), StartError> = off_runtime(|| {
+        let mut conn = Conn::open(&target, Role::Writer)?;
+        let migrated = migrate(&mut conn, MIGRATIONS, now.0)?;
+        let fresh = migrated.was_new || meta::get(&mut conn, authority::ORGANISATION)?.is_none();
+        let provider = RootKey::load_or_create(&key_path, fresh)?;
+        if fresh {
+            first_start(&mut conn, &provider, now)?;
+        }
+        let missing =
+            |what: &str| StartError::Bootstrap(format!("the database has no {what}; restore it from a backup"));
+        let organisation: OrganisationId = meta::get(&mut conn, authority::ORGANISATION)?
+            .and_then(|text| text.parse().ok())
+            .ok_or_else(|| missing("organisation id"))?;
+        let origin = meta::get(&mut conn, authority::ORIGIN)?.ok_or_else(|| missing("log origin"))?;
+        let keys = keyring::load(&mut conn, &provider, &origin)?;
+        let root = workspaces::root(&mut conn)?.unwrap_or_else(|| WorkspaceId::from_uuid(organisation.uuid()));
+        let kept = audit::kept_size(&mut conn)?;
+        let core = Core {
+            organisation,
+            root,
+            keys: RwLock::new(Arc::new(keys)),
+            provider: Box::new(provider),
+            policy,
+            index: RwLock::new((-1, Arc::default())),
+            config: opening.config,
+            clock: opening.clock,
+        };
+        Ok((core, kept))
+    });
+    let (core, kept_at_size) = opened?;
+    let core = Arc::new(core);
+    let (committed, watch) = tokio::sync::watch::channel(0);
+    let batch = ChainBatch { keys: core.keys(), committed, kept_at_size };
+    let writer: Writer<Head> = Writer::start(&target, batch, WriterConfig::default())?;
+    let shared = Arc::clone(&core);
+    writer.submit_blocking(move |tx| {
+        let meta = Meta { request_id: "start".into(), ..Meta::default() };
+        let mut cx = Cx { conn: tx.conn, head: tx.state, core: &shared, now: shared.clock.now(), meta: &meta };
+        organisation(&mut cx)?;
+        admin.map_or(Ok(()), |text| admin_credential(&mut cx, &text))
+    })?;
+    let readers = Readers::open(&target, ReadersConfig::default())?;
+    Ok(Authority::new(core, writer, readers, watch, target))
+}
+
+/// Keys and names of a new organisation. Another replica may be doing the same: whoever comes second finds it done.
+fn first_start(conn: &mut Conn, provider: &RootKey, now: portcullis_kernel::time::Timestamp) -> Result<(), StartError> {
+    conn.batch(if conn.is_postgres() { "BEGIN; LOCK TABLE writer_lock IN EXCLUSIVE MODE" } else { "BEGIN IMMEDIATE" })?;
+    let made = (|| {
+        if meta::get(conn, authority::ORGANISATION)?.is_some() {
+            return Ok(());
+        }
+        let id = vault::uuid_v7(now.0).to_string();
+        meta::put(conn, authority::ORGANISATION, &id)?;
+        meta::put(conn, authority::ORIGIN, &format!("portcullis/{id}"))?;
+        keyring::create_all(conn, provider, now).map_err(|fault| StartError::Bootstrap(format!("{fault:?}")))?;
+        let keys = keyring::load(conn, provider, &format!("portcullis/{id}"))?;
+        meta::put(conn, authority::VERIFIER_KEY, &keys.verifier.to_text())?;
+        Ok(())
+    })();
+    match made {
+        Ok(()) => Ok(conn.batch("COMMIT")?),
+        Err(error) => {
+            conn.batch("ROLLBACK")?;
+            Err(error)
+        }
+    }
+}
+
+/// The root workspace, if it is not there yet.
+fn organisation(cx: &mut Cx<'_>) -> Result<(), Refusal> {
+    if workspaces::root(cx.conn)?.is_some() {
+        return Ok(());
+    }
+    let mut event = authn::system_event(cx, "organisation.create", "first_start");
+    event.target_kind = "workspace".to_owned();
+    event.target_id = cx.core.root.to_string();
+    event.workspace_id = Some(cx.core.root.to_string());
+    let because = cx.record(&mut event)?;
+    let by = Principal::System(SystemRole::Bootstrap).to_string();
+    let root = cx.core.root;
+    let mut writing = Writing::new(cx, because, by, None);
+    let new = NewWorkspace {
+        id: root,
+        name: "concierge",
+        role: Some("root agent of the organisation"),
+        kind: Kind::Platform,
+        parent: None,
+        runtime: None,
+    };
+    Ok(workspaces::insert(&mut writing, &new)?)
+}
+
+/// Makes the stored hash that of `text`. Another token ends the old one and everything minted from it.
+fn admin_credential(cx: &mut Cx<'_>, text: &str) -> Result<(), Refusal> {
+    let hash = TokenHash::of_text(text);
+    let known = credentials::admin(cx.conn)?;
+    if known.as_ref().is_some_and(|(_, stored)| stored == hash.0.as_slice()) {
+        return Ok(());
+    }
+    if let Some((id, _)) = known {
+        credentials::revoke_tree(cx.conn, id, "admin_token_replaced", cx.now.0)?;
+    }
+    let because = cx.record(&mut authn::system_event(cx, "admin_token.set", "start"))?;
+    let id = CredentialId::from_uuid(vault::uuid_v7(cx.now.0));
+    let root = cx.core.root;
+    let mut writing = Writing::new(cx, because, Principal::System(SystemRole::Bootstrap).to_string(), None);
+    let new = credentials::NewCredential {
+        id,
+        kind: CredentialKind::Admin,
+        hash: hash.0.as_slice(),
+        hint: "admin",
+        name: "admin token",
+        // An agent surface, never a human: whoever holds it is the root agent (design §3).
+        principal: Principal::Agent(root),
+        ancestors: &[],
+        workspace: None,
+        scopes: &Scopes::admin(),
+        unattended: false,
+        // Replaced in the environment, not by time.
+        expires_at: i64::MAX,
+        idle_ms: None,
+        payload: None,
+    };
+    match credentials::insert(&mut writing, &new) {
+        Ok(()) => Ok(()),
+        // The same token was in use before and was replaced: it does not come back to life.
+        Err(DbError::Unique { .. }) => Err(Refusal::because(
+            portcullis_kernel::refusal::Code::Conflict,
+            "this admin token was replaced earlier; choose a new one",
+        )),
+        Err(error) => Err(error.into()),
+    }
+}

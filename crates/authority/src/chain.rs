@@ -1,0 +1,124 @@
+//! The audit chain's head, carried through a batch: read when the batch begins, advanced by every event, signed and
+//! stored before the commit. There is one writer, so the head needs no row lock (a locked head row costs four times the
+//! throughput, `docs/decisions/0003`).
+
+use std::sync::Arc;
+
+use portcullis_kernel::{
+    audit::{Event, GENESIS, Hash},
+    checkpoint::Checkpoint,
+    time::Timestamp,
+};
+
+use crate::{
+    core::Keys,
+    db::{Batch, Conn, DbError},
+    params,
+};
+
+/// Where the log and the live events stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// Position of the last audit event.
+    pub size: i64,
+    /// Its hash.
+    pub hash: Hash,
+    /// Id of the last live event.
+    pub event_id: i64,
+    /// Id of the last restart intent.
+    pub intent_id: i64,
+    /// Time of the last event; time in the log never goes backwards.
+    pub at: Timestamp,
+    began_at_size: i64,
+}
+
+impl Head {
+    pub(crate) fn load(conn: &mut Conn) -> Result<Self, DbError> {
+        let (size, hash, at) = match conn.query_opt(
+            "/* audit_head_load */ SELECT h.size, h.hash, a.at_ms FROM audit_head h LEFT JOIN audit a ON a.seq = h.size WHERE h.id = 1",
+            &[],
+        )? {
+            Some(row) => {
+                let hash = row.bytes(1)?.try_into().map_err(|_| DbError::Shape("audit_head.hash is not 32 bytes".into()))?;
+                (row.int(0)?, hash, row.opt_int(2)?.unwrap_or(0))
+            }
+            None => (0, GENESIS, 0),
+        };
+        let event_id = max_id(conn, "/* event_id_load */ SELECT MAX(id) FROM events")?;
+        let intent_id = max_id(conn, "/* intent_id_load */ SELECT MAX(id) FROM intents")?;
+        Ok(Self { size, hash, event_id, intent_id, at: Timestamp(at), began_at_size: size })
+    }
+
+    /// Appends an event to the log and to the live stream. Returns its position.
+    pub(crate) fn append(&mut self, conn: &mut Conn, event: &mut Event) -> Result<i64, DbError> {
+        event.at_ms = event.at_ms.max(self.at);
+        let seq = self.size + 1;
+        let hash = event.hash(seq, &self.hash);
+        crate::tables::audit::insert(conn, seq, event, &self.hash, &hash)?;
+        self.event_id += 1;
+        crate::tables::events::insert(conn, self.event_id, seq, event)?;
+        self.size = seq;
+        self.hash = hash;
+        self.at = event.at_ms;
+        Ok(seq)
+    }
+}
+
+fn max_id(conn: &mut Conn, sql: &'static str) -> Result<i64, DbError> {
+    Ok(match conn.query_opt(sql, &[])? {
+        Some(row) => row.opt_int(0)?.unwrap_or(0),
+        None => 0,
+    })
+}
+
+/// Keep a checkpoint at least this often, in events…
+const CHECKPOINT_EVERY: i64 = 1_000;
+
+/// What the writer does around a batch.
+pub(crate) struct ChainBatch {
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) committed: tokio::sync::watch::Sender<i64>,
+    pub(crate) kept_at_size: i64,
+}
+
+impl Batch for ChainBatch {
+    type State = Head;
+
+    fn begin(&mut self, conn: &mut Conn) -> Result<Head, DbError> {
+        Head::load(conn)
+    }
+
+    fn before_commit(&mut self, conn: &mut Conn, head: &mut Head, _jobs: usize) -> Result<(), DbError> {
+        if head.size == head.began_at_size {
+            return Ok(());
+        }
+        let note = signed(&self.keys, head.size, &head.hash);
+        conn.execute(
+            "/* audit_head_store */ INSERT INTO audit_head (id, size, hash, note) VALUES (1, $1, $2, $3) \
+             ON CONFLICT (id) DO UPDATE SET size = excluded.size, hash = excluded.hash, note = excluded.note",
+            params![head.size, head.hash.as_slice(), note.as_str()],
+        )?;
+        if head.size - self.kept_at_size >= CHECKPOINT_EVERY || self.kept_at_size == 0 {
+            conn.execute(
+                "/* checkpoint_keep */ INSERT INTO checkpoints (size, at_ms, note) VALUES ($1, $2, $3) ON CONFLICT (size) DO NOTHING",
+                params![head.size, head.at.0, note.as_str()],
+            )?;
+            self.kept_at_size = head.size;
+        }
+        Ok(())
+    }
+
+    fn after_commit(&mut self, head: Head) {
+        if head.size != head.began_at_size {
+            // The signal carries a position so that a listener can tell whether it has anything to read.
+            self.committed.send_replace(head.event_id);
+        }
+    }
+}
+
+/// A signed checkpoint of the chain at `size`.
+pub(crate) fn signed(keys: &Keys, size: i64, hash: &Hash) -> String {
+    let checkpoint = Checkpoint { origin: keys.verifier.name.clone(), size, hash: *hash };
+    let signature = keys.signer.sign(checkpoint.body().as_bytes());
+    checkpoint.note(&keys.verifier, &signature)
+}

@@ -1,0 +1,42 @@
+//! The database: one SQL text for SQLite and PostgreSQL, one writer thread with group commit, readers that never wait
+//! for it, and migrations.
+//!
+//! Everything here is synchronous on purpose. No await can happen inside a transaction, and on SQLite a statement costs
+//! microseconds, less than a hop to another thread.
+
+mod conn;
+mod error;
+mod job;
+mod migrate;
+mod open;
+mod pg;
+mod reader;
+mod reader_threads;
+mod sqlite;
+#[cfg(any(test, feature = "testkit"))]
+pub mod testkit;
+#[cfg(test)]
+mod tests;
+mod value;
+mod writer;
+mod writer_thread;
+
+pub use conn::Conn;
+pub use error::DbError;
+pub use job::{Tx, WriterFault};
+pub use migrate::{MIGRATIONS, MigrateError, Migrated, Migration, migrate};
+pub use open::{Role, SQLITE_FILE, Server, Target};
+pub use reader::{Readers, ReadersConfig};
+pub use value::{Param, Row, Value};
+pub use writer::{Batch, Writer, WriterConfig, WriterStats};
+
+/// Runs `work` on a thread of its own and waits for it: the way for start-up code inside the asynchronous runtime to
+/// open, migrate and drop a PostgreSQL connection, which must never happen on one of the runtime's threads.
+///
+/// A panic of `work` is [`DbError::Panicked`].
+pub fn off_runtime<T: Send, E: Send + From<DbError>>(work: impl FnOnce() -> Result<T, E> + Send) -> Result<T, E> {
+    std::thread::scope(|scope| match scope.spawn(work).join() {
+        Ok(done) => done,
+        Err(_) => Err(DbError::Panicked.into()),
+    })
+}

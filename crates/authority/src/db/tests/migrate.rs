@@ -1,0 +1,97 @@
+use super::super::{
+    MIGRATIONS, MigrateError, Migration,
+    testkit::{TestDb, databases},
+};
+
+const ONE: Migration = Migration {
+    version: 1,
+    name: "init",
+    sql: "CREATE TABLE a (id {{int}} PRIMARY KEY, b {{bytes}}){{strict}}; CREATE TABLE c (id {{int}}){{strict}};",
+};
+const TWO: Migration = Migration { version: 2, name: "more", sql: "ALTER TABLE c ADD COLUMN note TEXT;" };
+
+fn migrate(db: &TestDb, list: &[Migration]) -> Result<(bool, Vec<i64>), MigrateError> {
+    db.with(|conn| Ok(super::super::migrate(conn, list, 17).map(|done| (done.was_new, done.applied))))
+}
+
+#[test]
+fn pending_versions_are_applied_once_and_in_order() {
+    for db in databases() {
+        assert_eq!(migrate(&db, &[ONE]), Ok((true, vec![1])), "{}", db.engine);
+        assert_eq!(migrate(&db, &[ONE]), Ok((false, vec![])));
+        assert_eq!(migrate(&db, &[ONE, TWO]), Ok((false, vec![2])));
+        db.with(|conn| {
+            conn.execute("INSERT INTO c (id, note) VALUES (1, 'x')", &[])?;
+            let rows = conn.query("SELECT version, name, applied_at FROM schema_migrations ORDER BY version", &[])?;
+            assert_eq!((rows[1].int(0)?, rows[1].text(1)?, rows[1].int(2)?), (2, "more", 17));
+            Ok(())
+        });
+    }
+}
+
+#[test]
+fn the_released_schema_applies_to_an_empty_database() {
+    for db in databases() {
+        assert_eq!(migrate(&db, MIGRATIONS).unwrap().1.len(), MIGRATIONS.len(), "{}", db.engine);
+    }
+}
+
+#[test]
+fn a_newer_schema_is_refused() {
+    for db in databases() {
+        migrate(&db, &[ONE, TWO]).unwrap();
+        assert_eq!(migrate(&db, &[ONE]), Err(MigrateError::Newer(2)), "{}", db.engine);
+    }
+}
+
+#[test]
+fn a_changed_migration_is_refused() {
+    for db in databases() {
+        migrate(&db, &[ONE]).unwrap();
+        let changed = Migration { sql: "CREATE TABLE a (id {{int}})", ..ONE };
+        assert_eq!(migrate(&db, &[changed, TWO]), Err(MigrateError::Differs(1)), "{}", db.engine);
+    }
+}
+
+#[test]
+fn a_gap_is_refused_in_the_list_and_in_the_database() {
+    for db in databases() {
+        assert_eq!(migrate(&db, &[TWO]), Err(MigrateError::Gap(1)), "{}", db.engine);
+        migrate(&db, &[ONE, TWO]).unwrap();
+        db.with(|conn| conn.execute("DELETE FROM schema_migrations WHERE version = 1", &[]));
+        assert_eq!(migrate(&db, &[ONE, TWO]), Err(MigrateError::Gap(1)), "{}", db.engine);
+    }
+}
+
+#[test]
+fn somebody_elses_database_is_refused_and_left_alone() {
+    for db in databases() {
+        db.schema("CREATE TABLE payroll (id {{int}});");
+        assert_eq!(migrate(&db, &[ONE]), Err(MigrateError::Foreign), "{}", db.engine);
+        db.with(|conn| {
+            assert!(conn.query("SELECT id FROM a", &[]).is_err());
+            Ok(())
+        });
+    }
+}
+
+#[test]
+fn a_failing_migration_leaves_nothing_behind() {
+    for db in databases() {
+        let broken = Migration { version: 2, name: "broken", sql: "CREATE TABLE d (id {{int}}); SELECT nothing_such;" };
+        assert!(matches!(migrate(&db, &[ONE, broken]), Err(MigrateError::Db(_))), "{}", db.engine);
+        assert_eq!(migrate(&db, &[ONE]), Ok((true, vec![1])), "{}: even the first was undone", db.engine);
+    }
+}
+
+#[test]
+fn replicas_that_start_together_migrate_once() {
+    for db in databases() {
+        let done: Vec<_> = std::thread::scope(|scope| {
+            let starts: Vec<_> = (0..4).map(|_| scope.spawn(|| migrate(&db, &[ONE, TWO]).unwrap())).collect();
+            starts.into_iter().map(|start| start.join().unwrap()).collect()
+        });
+        assert_eq!(done.iter().filter(|(was_new, applied)| *was_new && applied == &[1, 2]).count(), 1);
+        assert_eq!(done.iter().filter(|(was_new, applied)| !was_new && applied.is_empty()).count(), 3);
+    }
+}

@@ -1,0 +1,8 @@
+//! The database layer on both engines. Every difference between them is a bug of ours.
+
+mod conn;
+mod migrate;
+mod open;
+mod reader;
+mod writer;
+mod writer_faults;

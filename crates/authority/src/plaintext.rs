@@ -1,0 +1,124 @@
+//! The one file of the authority where plaintext is looked at: to seal it, to fingerprint it, to pack it into a plan.
+
+use portcullis_kernel::{
+    deed::SecretScope,
+    name::SecretKey,
+    secret::{SecretValue, ValueShape},
+};
+use zeroize::Zeroizing;
+
+use crate::{
+    core::{Core, Keys},
+    refusal::Fault,
+    vault::{Place, Sealed, VaultError, looks_like_credential},
+};
+
+/// Keyed fingerprint of a value under its key: the platform sees equality, nobody else learns anything (unlike the bare
+/// hash of the predecessor, which confirmed guesses).
+pub(crate) fn digest(keys: &Keys, scope: SecretScope, key: &SecretKey, value: &SecretValue) -> [u8; 32] {
+    keys.digest.digest(
+        "secret-value",
+        &[scope.as_text().as_bytes(), key.as_str().as_bytes(), value.expose_secret().as_bytes()],
+    )
+}
+
+/// Keyed fingerprint of a request: who, what, with which values.
+pub(crate) fn request_digest(keys: &Keys, principal: &str, deed_json: &str, values: &[&SecretValue]) -> [u8; 32] {
+    let mut parts: Vec<&[u8]> = vec![principal.as_bytes(), deed_json.as_bytes()];
+    parts.extend(values.iter().map(|value| value.expose_secret().as_bytes()));
+    keys.digest.digest("request", &parts)
+}
+
+/// Runs `work` with the place of one version of a secret.
+fn at<T>(core: &Core, scope: &str, key: &str, version: i64, work: impl FnOnce(&Place<'_>) -> T) -> T {
+    work(&Place::secret(&core.organisation.to_string(), scope, key, version))
+}
+
+/// Seals a value to its place.
+pub(crate) fn seal(
+    core: &Core,
+    scope: SecretScope,
+    key: &SecretKey,
+    version: i64,
+    value: &SecretValue,
+) -> Result<Sealed, VaultError> {
+    let keys = core.keys();
+    at(core, &scope.as_text(), key.as_str(), version, |place| keys.ring.seal(place, value.expose_secret().as_bytes()))
+}
+
+/// Opens a value from its place.
+pub(crate) fn open(
+    core: &Core,
+    scope: &str,
+    key: &str,
+    version: i64,
+    sealed: &Sealed,
+) -> Result<SecretValue, VaultError> {
+    let keys = core.keys();
+    into_value(&at(core, scope, key, version, |place| keys.ring.open(place, sealed))?)
+}
+
+/// The same value under the sealing key.
+pub(crate) fn reseal(core: &Core, scope: &str, key: &str, version: i64, sealed: &Sealed) -> Result<Sealed, VaultError> {
+    let keys = core.keys();
+    at(core, scope, key, version, |place| keys.ring.seal(place, &keys.ring.open(place, sealed)?))
+}
+
+fn into_value(bytes: &[u8]) -> Result<SecretValue, VaultError> {
+    let text = std::str::from_utf8(bytes).map_err(|_| VaultError::Malformed("it is not a value"))?;
+    SecretValue::new(text.to_owned()).map_err(|_| VaultError::Malformed("it is not a value"))
+}
+
+/// Seals the values of a plan to the approval, in order.
+pub(crate) fn seal_plan(core: &Core, approval: &str, values: &[&SecretValue]) -> Result<Option<Sealed>, VaultError> {
+    if values.is_empty() {
+        return Ok(None);
+    }
+    let mut packed = Zeroizing::new(Vec::new());
+    for value in values {
+        let bytes = value.expose_secret().as_bytes();
+        packed.extend_from_slice(&(bytes.len() as u64).to_be_bytes());
+        packed.extend_from_slice(bytes);
+    }
+    core.keys().ring.seal(&Place::approval(&core.organisation.to_string(), approval), &packed).map(Some)
+}
+
+/// Opens the values of a plan.
+pub(crate) fn open_plan(core: &Core, approval: &str, sealed: Option<&Sealed>) -> Result<Vec<SecretValue>, VaultError> {
+    let Some(sealed) = sealed else { return Ok(Vec::new()) };
+    let packed = core.keys().ring.open(&Place::approval(&core.organisation.to_string(), approval), sealed)?;
+    let mut rest = packed.as_slice();
+    let mut values = Vec::new();
+    while !rest.is_empty() {
+        let (length, after) = rest.split_at_checked(8).ok_or(VaultError::Malformed("it is not a value"))?;
+        let length =
+            length.try_into().map(u64::from_be_bytes).map_err(|_| VaultError::Malformed("it is not a value"))?;
+        let length = usize::try_from(length).map_err(|_| VaultError::Malformed("it is not a value"))?;
+        let (bytes, after) = after.split_at_checked(length).ok_or(VaultError::Malformed("it is not a value"))?;
+        values.push(into_value(bytes)?);
+        rest = after;
+    }
+    Ok(values)
+}
+
+/// The shapes a reviewer sees.
+pub(crate) fn shapes(values: &[&SecretValue]) -> Vec<ValueShape> {
+    values.iter().map(|value| value.shape()).collect()
+}
+
+/// Refuses a Portcullis credential that somebody pasted as a secret: minted tokens are delivered by the platform. The
+/// admin token may have any form, so the text is also compared with what its hash says.
+pub(crate) fn refuse_own_credential(cx: &mut crate::gate::Cx<'_>, value: &SecretValue) -> Result<(), Fault> {
+    use portcullis_kernel::refusal::Code;
+    let text = value.expose_secret();
+    let found = looks_like_credential(text) || {
+        let hash = crate::vault::TokenHash::of_text(text.trim());
+        crate::tables::credentials::find_by_hash(cx.conn, hash.0.as_slice())?.is_some()
+    };
+    if found { Err(Fault::code(Code::OwnCredentialAsSecret)) } else { Ok(()) }
+}
+
+/// A minted token's plaintext as the value of the secret it is delivered to.
+pub(crate) fn token_value(token: &crate::vault::PlainToken) -> Result<SecretValue, VaultError> {
+    SecretValue::new(token.expose().to_owned()).map_err(|_| VaultError::Malformed("it is not a value"))
+}

@@ -1,0 +1,258 @@
+//! Logins, sessions, re-authentication and one-time codes: what happens before there is a caller, or around one.
+//!
+//! These are not deeds: nobody asks for permission to prove who they are. Each is recorded in the log all the same.
+
+use portcullis_kernel::{
+    audit::Outcome,
+    deed::OperatorCreate,
+    id::{CredentialId, OperatorId, WorkspaceId},
+    name::Email,
+    operator::Role,
+    refusal::Code,
+    scope::Scopes,
+    subject::{Principal, SystemRole},
+    time::Timestamp,
+};
+use serde_json::json;
+
+use crate::{
+    authn,
+    caller::{Caller, CredentialKind},
+    facts,
+    gate::{self, Cx},
+    permit::Writing,
+    plaintext,
+    refusal::{Answer, Refusal},
+    tables::{
+        credentials::{self, CredentialRow, NewCredential},
+        operators, workspaces,
+    },
+    vault::{self, PlainToken, TokenHash, TokenKind},
+};
+
+/// A session that was opened.
+pub struct Opened {
+    /// The session token, for the cookie.
+    pub token: PlainToken,
+    /// What a change made with the session must send back.
+    pub csrf: String,
+    /// Whose session.
+    pub operator: OperatorId,
+    /// Login.
+    pub email: String,
+    /// Role.
+    pub role: Role,
+    /// When it ends at the latest.
+    pub expires_at: Timestamp,
+}
+
+/// What a one-time code turned into.
+pub struct Redeemed {
+    /// The token.
+    pub token: PlainToken,
+    /// Its id.
+    pub id: CredentialId,
+    /// When it expires.
+    pub expires_at: Timestamp,
+}
+
+/// Records a login that failed. The address typed is recorded only if it is an operator's: people type passwords there.
+pub(crate) fn login_failed(cx: &mut Cx<'_>, operator: Option<OperatorId>, address: &str) -> Result<i64, Refusal> {
+    let mut event = authn::system_event(cx, "session.login.refused", "password");
+    event.outcome = Outcome::Refused;
+    event.code = Some(Code::LoginFailed.as_str().to_owned());
+    event.reason = Some("login_failed".to_owned());
+    event.detail = json!({"operator": operator, "address": address}).to_string();
+    Ok(cx.record(&mut event)?)
+}
+
+/// Opens a session for an operator whose password was right.
+pub(crate) fn open(cx: &mut Cx<'_>, operator: OperatorId, address: &str) -> Result<Opened, Refusal> {
+    let row = operators::find(cx.conn, operator)?.filter(|row| row.disabled_at.is_none());
+    let row = row.ok_or_else(|| Refusal::new(Code::LoginFailed))?;
+    let token = PlainToken::generate(TokenKind::Session);
+    let id = CredentialId::from_uuid(vault::uuid_v7(cx.now.0));
+    let expires_at = cx.now.plus_ms(cx.core.config.session_ms);
+    let principal = Principal::Operator(operator);
+    let mut event = authn::system_event(cx, "session.login", "password");
+    event.subject_kind = principal.kind().to_owned();
+    event.subject_id = principal.id();
+    event.lineage = id.to_string();
+    event.detail = json!({"address": address}).to_string();
+    let because = cx.record(&mut event)?;
+    let idle_ms = Some(cx.core.config.session_idle_ms);
+    let mut writing = Writing::new(cx, because, principal.to_string(), None);
+    credentials::insert(
+        &mut writing,
+        &NewCredential {
+            id,
+            kind: CredentialKind::Session,
+            hash: token.hash().0.as_slice(),
+            hint: &token.hint(),
+            name: "session",
+            principal,
+            ancestors: &[],
+            workspace: None,
+            scopes: &Scopes::session(),
+            unattended: false,
+            expires_at: expires_at.0,
+            idle_ms,
+            payload: None,
+        },
+    )?;
+    let csrf = authn::csrf(&cx.core.keys(), token.expose());
+    Ok(Opened { token, csrf, operator, email: row.email, role: row.role, expires_at })
+}
+
+/// Remembers that the session's human re-authenticated. Returns until when it counts.
+pub(crate) fn step_up(cx: &mut Cx<'_>, caller: &Caller) -> Result<Timestamp, Refusal> {
+    facts::recheck(cx, caller)?;
+    let id = caller.credential.ok_or_else(|| Refusal::new(Code::Unauthenticated))?;
+    credentials::step_up(cx.conn, id, cx.now.0)?;
+    record_session(cx, caller, "session.step_up")?;
+    Ok(cx.now.plus_ms(cx.core.config.step_up_ms))
+}
+
+/// Ends the session.
+pub(crate) fn close(cx: &mut Cx<'_>, caller: &Caller) -> Result<(), Refusal> {
+    let id = caller.credential.ok_or_else(|| Refusal::new(Code::Unauthenticated))?;
+    credentials::revoke_tree(cx.conn, id, "logged_out", cx.now.0)?;
+    record_session(cx, caller, "session.logout")
+}
+
+fn record_session(cx: &mut Cx<'_>, caller: &Caller, name: &str) -> Result<(), Refusal> {
+    let mut event = authn::system_event(cx, name, "session");
+    event.subject_kind = caller.principal().kind().to_owned();
+    event.subject_id = caller.principal().id();
+    event.lineage = credentials::ids_text(&caller.subject.lineage.0);
+    cx.record(&mut event)?;
+    Ok(())
+}
+
+/// A live one-time code of one kind.
+fn code(cx: &mut Cx<'_>, text: &str, kind: CredentialKind) -> Result<CredentialRow, Refusal> {
+    let row = credentials::find_by_hash(cx.conn, TokenHash::of_text(text).0.as_slice())?;
+    let row = row.filter(|row| row.kind == kind).ok_or_else(|| Refusal::new(Code::CredentialInvalid))?;
+    facts::live(&row, cx.now).map_err(Refusal::new)?;
+    Ok(row)
+}
+
+fn use_up(cx: &mut Cx<'_>, row: &CredentialRow) -> Result<(), Refusal> {
+    if credentials::use_up(cx.conn, row.id, cx.now.0)? { Ok(()) } else { Err(Refusal::new(Code::CredentialRevoked)) }
+}
+
+/// Turns an enrolment code into the workspace's token. The id must fit the code: no id that a stranger names is taken
+/// for anything.
+pub(crate) fn redeem(cx: &mut Cx<'_>, text: &str, workspace: WorkspaceId) -> Result<Redeemed, Refusal> {
+    let row = code(cx, text, CredentialKind::Enrolment)?;
+    let fits = row.workspace_id == Some(workspace) && workspaces::find(cx.conn, workspace)?.is_some();
+    if !fits {
+        return Err(Refusal::new(Code::CredentialInvalid));
+    }
+    use_up(cx, &row)?;
+    let token = PlainToken::generate(TokenKind::Workspace);
+    let id = CredentialId::from_uuid(vault::uuid_v7(cx.now.0));
+    let expires_at = cx.now.plus_ms(cx.core.config.token_ms);
+    let mut event = authn::system_event(cx, "enrolment.redeem", "one_time_code");
+    event.target_kind = "workspace".to_owned();
+    event.target_id = workspace.to_string();
+    event.workspace_id = Some(workspace.to_string());
+    let lineage = row.lineage().0;
+    event.lineage = credentials::ids_text(&lineage);
+    let because = cx.record(&mut event)?;
+    let mut writing = Writing::new(cx, because, row.created_by.clone(), None);
+    credentials::insert(
+        &mut writing,
+        &NewCredential {
+            id,
+            kind: CredentialKind::Workspace,
+            hash: token.hash().0.as_slice(),
+            hint: &token.hint(),
+            name: "enrolled",
+            principal: Principal::Agent(workspace),
+            ancestors: &lineage,
+            workspace: Some(workspace),
+            scopes: &Scopes::workspace(),
+            unattended: false,
+            expires_at: expires_at.0,
+            idle_ms: None,
+            payload: None,
+        },
+    )?;
+    Ok(Redeemed { token, id, expires_at })
+}
+
+/// Name of the claim that makes the first operator.
+const FIRST_OPERATOR: &str = "first operator";
+
+/// Issues the claim for the first operator; `None` once there is one. Any earlier link stops working.
+pub(crate) fn first_claim(cx: &mut Cx<'_>) -> Result<Option<PlainToken>, Refusal> {
+    if operators::count(cx.conn)? > 0 {
+        return Ok(None);
+    }
+    credentials::revoke_claims_for_first_operator(cx.conn, cx.now.0)?;
+    let token = PlainToken::generate(TokenKind::Claim);
+    let because = cx.record(&mut authn::system_event(cx, "claim.issue", "first_start"))?;
+    let id = CredentialId::from_uuid(vault::uuid_v7(cx.now.0));
+    let expires_at = cx.now.plus_ms(24 * 60 * 60 * 1000).0;
+    let principal = Principal::System(SystemRole::Bootstrap);
+    let mut writing = Writing::new(cx, because, principal.to_string(), None);
+    credentials::insert(
+        &mut writing,
+        &NewCredential {
+            id,
+            kind: CredentialKind::Claim,
+            hash: token.hash().0.as_slice(),
+            hint: &token.hint(),
+            name: FIRST_OPERATOR,
+            principal,
+            ancestors: &[],
+            workspace: None,
+            scopes: &Scopes::default(),
+            unattended: false,
+            expires_at,
+            idle_ms: None,
+            payload: None,
+        },
+    )?;
+    Ok(Some(token))
+}
+
+/// Makes the first operator, an owner, from the claim link.
+pub(crate) fn claim_operator(
+    cx: &mut Cx<'_>,
+    text: &str,
+    email: Email,
+    password_hash: String,
+) -> Result<OperatorId, Refusal> {
+    let row = code(cx, text, CredentialKind::Claim)?;
+    if row.name != FIRST_OPERATOR || operators::count(cx.conn)? > 0 {
+        return Err(Refusal::new(Code::CredentialInvalid));
+    }
+    use_up(cx, &row)?;
+    let caller = authn::system(cx.core, SystemRole::Bootstrap);
+    let action = OperatorCreate { email, role: Role::Owner, groups: Vec::new() };
+    match gate::run(cx, &caller, action, crate::act::NewPassword(password_hash))?? {
+        Answer::Done(done) => Ok(done.value.id),
+        Answer::Held(_) | Answer::Plan(_) => Err(Refusal::new(Code::Internal)),
+    }
+}
+
+/// Hands a minted token to the human who claims it, once.
+pub(crate) fn claim_token(
+    cx: &mut Cx<'_>,
+    caller: &Caller,
+    text: &str,
+) -> Result<portcullis_kernel::secret::SecretValue, Refusal> {
+    crate::views::human(caller)?;
+    let row = code(cx, text, CredentialKind::Claim)?;
+    let sealed = credentials::payload(cx.conn, row.id)?.ok_or_else(|| Refusal::new(Code::CredentialInvalid))?;
+    use_up(cx, &row)?;
+    let opened = plaintext::open_plan(cx.core, &row.id.to_string(), Some(&sealed));
+    let value = opened.map_err(|e| Refusal::new(Code::Internal).internal(e))?.pop();
+    let mut event = authn::system_event(cx, "claim.redeem", "one_time_code");
+    event.subject_kind = caller.principal().kind().to_owned();
+    event.subject_id = caller.principal().id();
+    cx.record(&mut event)?;
+    value.ok_or_else(|| Refusal::new(Code::Internal))
+}

@@ -1,0 +1,234 @@
+//! Workspaces and the restart intents against them.
+
+use portcullis_kernel::{
+    consequence::Consequence,
+    id::WorkspaceId,
+    time::Timestamp,
+    workspace::{Kind, Status},
+};
+
+use super::word;
+use crate::{
+    db::{Conn, DbError, Row},
+    params,
+    permit::Writing,
+};
+
+/// One workspace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct WorkspaceRow {
+    pub(crate) id: WorkspaceId,
+    pub(crate) name: String,
+    pub(crate) role: Option<String>,
+    pub(crate) kind: Kind,
+    pub(crate) parent_id: Option<WorkspaceId>,
+    pub(crate) runtime: Option<String>,
+    pub(crate) status: Status,
+    pub(crate) desired_state: String,
+    pub(crate) desired_generation: i64,
+    pub(crate) observed_generation: i64,
+    pub(crate) created_at: Timestamp,
+    pub(crate) updated_at: Timestamp,
+}
+
+fn id(text: &str) -> Result<WorkspaceId, DbError> {
+    word(text.parse().ok(), "workspaces.id")
+}
+
+fn read(row: &Row) -> Result<WorkspaceRow, DbError> {
+    Ok(WorkspaceRow {
+        id: id(row.text(0)?)?,
+        name: row.text(1)?.to_owned(),
+        role: row.opt_text(2)?.map(str::to_owned),
+        kind: word(Kind::parse(row.text(3)?), "workspaces.kind")?,
+        parent_id: row.opt_text(4)?.map(id).transpose()?,
+        runtime: row.opt_text(5)?.map(str::to_owned),
+        status: word(Status::parse(row.text(6)?), "workspaces.status")?,
+        desired_state: row.text(7)?.to_owned(),
+        desired_generation: row.int(8)?,
+        observed_generation: row.int(9)?,
+        created_at: Timestamp(row.int(10)?),
+        updated_at: Timestamp(row.int(11)?),
+    })
+}
+
+/// A workspace that is not removed.
+pub(crate) fn find(conn: &mut Conn, id: WorkspaceId) -> Result<Option<WorkspaceRow>, DbError> {
+    let row = conn.query_opt(
+        "/* workspace_find */ SELECT id, name, role, kind, parent_id, runtime, status, desired_state, desired_generation, \
+         observed_generation, created_at, updated_at FROM workspaces WHERE id = $1 AND status <> 'removed'",
+        params![id.to_string().as_str()],
+    )?;
+    row.as_ref().map(read).transpose()
+}
+
+/// All workspaces that are not removed, the root first, then by age.
+pub(crate) fn list(conn: &mut Conn) -> Result<Vec<WorkspaceRow>, DbError> {
+    let rows = conn.query(
+        "/* workspace_list */ SELECT id, name, role, kind, parent_id, runtime, status, desired_state, desired_generation, \
+         observed_generation, created_at, updated_at FROM workspaces WHERE status <> 'removed' ORDER BY kind, created_at, id",
+        &[],
+    )?;
+    rows.iter().map(read).collect()
+}
+
+/// Parent, children and siblings.
+pub(crate) fn family(conn: &mut Conn, own: &WorkspaceRow) -> Result<Vec<WorkspaceRow>, DbError> {
+    let parent = own.parent_id.map(|id| id.to_string());
+    let rows = conn.query(
+        "/* workspace_family */ SELECT id, name, role, kind, parent_id, runtime, status, desired_state, desired_generation, \
+         observed_generation, created_at, updated_at FROM workspaces WHERE status <> 'removed' AND id <> $1 \
+         AND (id = $2 OR parent_id = $1 OR parent_id = $2) ORDER BY kind, created_at, id",
+        params![own.id.to_string().as_str(), parent.as_deref()],
+    )?;
+    rows.iter().map(read).collect()
+}
+
+/// The root, if the organisation has one.
+pub(crate) fn root(conn: &mut Conn) -> Result<Option<WorkspaceId>, DbError> {
+    let row = conn.query_opt("/* workspace_root */ SELECT id FROM workspaces WHERE kind = 'platform'", &[])?;
+    row.map(|row| id(row.text(0)?)).transpose()
+}
+
+/// Ancestors, nearest first. Longer than the deepest tree is a broken tree.
+pub(crate) fn ancestors(conn: &mut Conn, of: WorkspaceId) -> Result<Vec<WorkspaceId>, DbError> {
+    let rows = conn.query(
+        "/* workspace_ancestors */ WITH RECURSIVE up(id, parent_id, depth) AS (\
+         SELECT id, parent_id, 0 FROM workspaces WHERE id = $1 \
+         UNION ALL SELECT w.id, w.parent_id, up.depth + 1 FROM workspaces w JOIN up ON w.id = up.parent_id WHERE up.depth < 40) \
+         SELECT id FROM up WHERE depth > 0 ORDER BY depth",
+        params![of.to_string().as_str()],
+    )?;
+    if rows.len() > portcullis_kernel::workspace::TREE_DEPTH_MAX {
+        return Err(DbError::Shape("the tree of workspaces has a cycle".into()));
+    }
+    rows.iter().map(|row| id(row.text(0)?)).collect()
+}
+
+/// A workspace and everything below it that is not removed, with its distance, nearest first.
+pub(crate) fn subtree(conn: &mut Conn, of: WorkspaceId) -> Result<Vec<(WorkspaceId, i64)>, DbError> {
+    let rows = conn.query(
+        "/* workspace_subtree */ WITH RECURSIVE down(id, depth) AS (\
+         SELECT id, CAST(0 AS BIGINT) FROM workspaces WHERE id = $1 AND status <> 'removed' \
+         UNION ALL SELECT w.id, down.depth + 1 FROM workspaces w JOIN down ON w.parent_id = down.id WHERE w.status <> 'removed' AND down.depth < 40) \
+         SELECT id, depth FROM down ORDER BY depth, id",
+        params![of.to_string().as_str()],
+    )?;
+    rows.iter().map(|row| Ok((id(row.text(0)?)?, row.int(1)?))).collect()
+}
+
+/// Workspaces that would notice a change of the organisation-wide `key`: those without an own active value.
+pub(crate) fn inheritors(conn: &mut Conn, key: &str) -> Result<Vec<WorkspaceId>, DbError> {
+    let rows = conn.query(
+        "/* workspace_inheritors */ SELECT w.id FROM workspaces w WHERE w.status <> 'removed' AND NOT EXISTS (\
+         SELECT 1 FROM secrets s WHERE s.scope = w.id AND s.key = $1 AND s.state = 'live' AND s.active IS NOT NULL) ORDER BY w.id",
+        params![key],
+    )?;
+    rows.iter().map(|row| id(row.text(0)?)).collect()
+}
+
+/// How many there are that are not removed.
+pub(crate) fn count(conn: &mut Conn) -> Result<i64, DbError> {
+    let row = conn.query_opt("/* workspace_count */ SELECT COUNT(*) FROM workspaces WHERE status <> 'removed'", &[])?;
+    word(row, "workspaces count")?.int(0)
+}
+
+/// How many this principal created since `since`.
+pub(crate) fn created_since(conn: &mut Conn, by: &str, since: i64) -> Result<i64, DbError> {
+    let row = conn.query_opt(
+        "/* workspace_created_since */ SELECT COUNT(*) FROM workspaces WHERE created_by = $1 AND created_at > $2",
+        params![by, since],
+    )?;
+    word(row, "workspaces count")?.int(0)
+}
+
+/// A new workspace.
+pub(crate) struct NewWorkspace<'a> {
+    pub(crate) id: WorkspaceId,
+    pub(crate) name: &'a str,
+    pub(crate) role: Option<&'a str>,
+    pub(crate) kind: Kind,
+    pub(crate) parent: Option<WorkspaceId>,
+    pub(crate) runtime: Option<&'a str>,
+}
+
+pub(crate) fn insert(w: &mut Writing<'_, '_>, new: &NewWorkspace<'_>) -> Result<(), DbError> {
+    let (now, by, audit_id) = (w.now().0, w.by(), w.because());
+    let parent = new.parent.map(|id| id.to_string());
+    w.conn().execute(
+        "/* workspace_insert */ INSERT INTO workspaces (id, name, role, kind, parent_id, runtime, status, desired_state, \
+         desired_generation, observed_generation, created_at, created_by, updated_at, audit_id) \
+         VALUES ($1, $2, $3, $4, $5, $6, 'provisioning', 'running', 1, 0, $7, $8, $7, $9)",
+        params![
+            new.id.to_string().as_str(),
+            new.name,
+            new.role,
+            new.kind.as_str(),
+            parent.as_deref(),
+            new.runtime,
+            now,
+            by.as_str(),
+            audit_id
+        ],
+    )?;
+    Ok(())
+}
+
+/// New settings; `None` leaves one as it is.
+pub(crate) struct Settings<'a> {
+    pub(crate) name: Option<&'a str>,
+    pub(crate) role: Option<&'a str>,
+    pub(crate) parent: Option<WorkspaceId>,
+    pub(crate) runtime: Option<&'a str>,
+}
+
+pub(crate) fn update(w: &mut Writing<'_, '_>, id: WorkspaceId, new: &Settings<'_>) -> Result<(), DbError> {
+    let (now, audit_id) = (w.now().0, w.because());
+    let parent = new.parent.map(|id| id.to_string());
+    w.conn().execute(
+        "/* workspace_update */ UPDATE workspaces SET name = COALESCE($2, name), role = COALESCE($3, role), \
+         parent_id = COALESCE($4, parent_id), runtime = COALESCE($5, runtime), updated_at = $6, audit_id = $7 WHERE id = $1",
+        params![id.to_string().as_str(), new.name, new.role, parent.as_deref(), new.runtime, now, audit_id],
+    )?;
+    Ok(())
+}
+
+/// Sets desired state and status together.
+pub(crate) fn set_state(
+    w: &mut Writing<'_, '_>,
+    id: WorkspaceId,
+    desired: &str,
+    status: Status,
+) -> Result<(), DbError> {
+    let (now, audit_id) = (w.now().0, w.because());
+    w.conn().execute(
+        "/* workspace_set_state */ UPDATE workspaces SET desired_state = $2, status = $3, updated_at = $4, audit_id = $5 WHERE id = $1",
+        params![id.to_string().as_str(), desired, status.as_str(), now, audit_id],
+    )?;
+    Ok(())
+}
+
+/// Raises the desired generation of the workspace a consequence concerns and commits the intent. Called by the gate for
+/// every declared consequence and by nothing else: what policy did not see, no restart follows.
+pub(crate) fn intend(w: &mut Writing<'_, '_>, consequence: &Consequence) -> Result<(), DbError> {
+    let effect = match consequence {
+        Consequence::Interrupts { .. } => "interrupts",
+        Consequence::Reconfigures { .. } => "reconfigures",
+        Consequence::Destroys { .. } => "destroys",
+        Consequence::Grants { .. } | Consequence::Releases { .. } => return Ok(()),
+    };
+    let Some(workspace) = consequence.workspace() else { return Ok(()) };
+    let (now, audit_id, id) = (w.now().0, w.because(), workspace.to_string());
+    let row = w.conn().query_opt(
+        "/* workspace_raise */ UPDATE workspaces SET desired_generation = desired_generation + 1, updated_at = $2 WHERE id = $1 RETURNING desired_generation",
+        params![id.as_str(), now],
+    )?;
+    let generation = word(row, "workspace")?.int(0)?;
+    w.cx().head.intent_id += 1;
+    let intent = w.cx().head.intent_id;
+    w.conn().execute(
+        "/* intent_insert */ INSERT INTO intents (id, workspace_id, generation, effect, audit_id, created_at) VALUES ($1, $2, $3, $4, $5, $6)",
+        params![intent, id.as_str(), generation, effect, audit_id, now],
+    )?;
+    Ok(())
+}

@@ -1,0 +1,4 @@
+//! The vault: keys and seals, credentials.
+
+mod credentials;
+mod keys;

@@ -1,0 +1,256 @@
+//! Verifying a log, live or exported, offline and without secrets: entries, links, checkpoints and their signatures.
+
+use std::io::BufRead;
+
+use portcullis_kernel::{
+    audit::{Broken, Entry, FieldHasher, Hash, Walk},
+    checkpoint::{UnverifiedNote, VerifierKey},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    db::{Conn, DbError, Row},
+    params,
+    tables::{audit, meta},
+    vault,
+};
+
+/// What was verified.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Verified {
+    /// Entries walked.
+    pub entries: i64,
+    /// Hex of the last hash.
+    pub head: String,
+    /// Signed checkpoints that fit.
+    pub checkpoints: usize,
+    /// The key they are signed by, as a note verifier key.
+    pub key: String,
+}
+
+/// Why a log does not verify.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// The log is broken; the first bad entry is named.
+    #[error(transparent)]
+    Broken(#[from] Broken),
+    /// The log could not be read at all.
+    #[error("the log cannot be read: {0}")]
+    Unreadable(String),
+    /// The key that was pinned is not the log's.
+    #[error("the log is signed by another key than the one given")]
+    OtherKey,
+}
+
+impl From<DbError> for VerifyError {
+    fn from(error: DbError) -> Self {
+        Self::Unreadable(error.to_string())
+    }
+}
+
+/// What a verifier brings along from outside; without it the log vouches for itself.
+#[derive(Debug, Clone, Default)]
+pub struct Pins {
+    /// The log's key, as it was once noted down.
+    pub key: Option<VerifierKey>,
+    /// Checkpoints that were saved elsewhere.
+    pub checkpoints: Vec<String>,
+}
+
+/// Checkpoints against a walk: each must be signed, each must name a hash the walk has passed.
+struct Marks {
+    key: VerifierKey,
+    /// By size, ascending.
+    due: Vec<(i64, Hash)>,
+    fitted: usize,
+}
+
+impl Marks {
+    fn new(key: VerifierKey, notes: &[String]) -> Result<Self, VerifyError> {
+        let mut due = Vec::with_capacity(notes.len());
+        for text in notes {
+            let note = UnverifiedNote::parse(text)
+                .ok_or_else(|| VerifyError::Unreadable("a checkpoint is not a signed note".into()))?;
+            let size = note.checkpoint.size;
+            if !note.is_signed_by(&key, |public, message, signature| vault::verify(public, message, signature)) {
+                return Err(Broken::Signature { size }.into());
+            }
+            due.push((size, note.checkpoint.hash));
+        }
+        due.sort_unstable_by(|a, b| b.0.cmp(&a.0));
+        Ok(Self { key, due, fitted: 0 })
+    }
+
+    fn pass(&mut self, walk: &Walk) -> Result<(), Broken> {
+        while let Some((size, hash)) = self.due.last().copied().filter(|(size, _)| *size <= walk.seq) {
+            if size == walk.seq && hash != walk.hash {
+                return Err(Broken::Checkpoint { size });
+            }
+            self.due.pop();
+            self.fitted += 1;
+        }
+        Ok(())
+    }
+
+    fn finish(self, walk: &Walk) -> Result<Verified, Broken> {
+        if let Some((signed, _)) = self.due.first() {
+            return Err(Broken::Tail { size: walk.seq, signed: *signed });
+        }
+        Ok(Verified {
+            entries: walk.seq,
+            head: portcullis_kernel::audit::hex::encode(&walk.hash),
+            checkpoints: self.fitted,
+            key: self.key.to_text(),
+        })
+    }
+}
+
+fn choose_key(pinned: Option<&VerifierKey>, own: Option<VerifierKey>) -> Result<VerifierKey, VerifyError> {
+    match (pinned, own) {
+        (Some(pinned), Some(own)) if *pinned != own => Err(VerifyError::OtherKey),
+        (Some(pinned), _) => Ok(pinned.clone()),
+        (None, Some(own)) => Ok(own),
+        (None, None) => Err(VerifyError::Unreadable("it does not name its key; give it with --key".into())),
+    }
+}
+
+/// Hash of a row as it stands in the database, column by column, without building an entry first.
+fn row_hash(row: &Row, seq: i64, previous: &Hash) -> Result<Hash, DbError> {
+    let mut hasher = FieldHasher::new(previous);
+    hasher.number(seq);
+    hasher.number(row.int(1)?);
+    for i in 2..=10 {
+        hasher.text(row.text(i)?);
+    }
+    hasher.optional(row.opt_text(11)?);
+    hasher.optional(row.opt_text(12)?);
+    hasher.text(row.text(13)?);
+    for i in 14..=17 {
+        hasher.optional(row.opt_text(i)?);
+    }
+    hasher.text(row.text(18)?);
+    hasher.text(row.text(19)?);
+    Ok(hasher.finish())
+}
+
+/// Verifies the log of a database. `progress` is told the position now and then.
+pub fn verify_database(conn: &mut Conn, pins: &Pins, progress: &mut dyn FnMut(i64)) -> Result<Verified, VerifyError> {
+    let own = meta::get(conn, crate::authority::VERIFIER_KEY)?.and_then(|text| VerifierKey::parse(&text));
+    let key = choose_key(pins.key.as_ref(), own)?;
+    let mut notes = audit::checkpoints(conn)?;
+    let head = audit::head(conn)?;
+    notes.extend(head.iter().map(|(_, _, note)| note.clone()));
+    notes.extend(pins.checkpoints.iter().cloned());
+    let mut marks = Marks::new(key, &notes)?;
+    let mut walk = Walk::default();
+    let mut broken = None;
+    let read = conn.each(audit::EACH_AFTER, params![0_i64, i64::MAX], &mut |row| {
+        let seq = row.int(0)?;
+        let mut unreadable = None;
+        let step = walk.step(seq, row.bytes(20)?, row.bytes(21)?, |previous| {
+            row_hash(row, seq, previous).unwrap_or_else(|error| {
+                unreadable = Some(error);
+                [0xff; 32]
+            })
+        });
+        if let Some(error) = unreadable {
+            broken = Some(Broken::Unreadable { seq, problem: error.to_string() });
+        } else if let Err(problem) = step.and_then(|()| marks.pass(&walk)) {
+            broken = Some(problem);
+        }
+        if seq % 8192 == 0 {
+            progress(seq);
+        }
+        if broken.is_some() { Err(DbError::Shape("stop".into())) } else { Ok(()) }
+    });
+    if let Some(problem) = broken {
+        return Err(problem.into());
+    }
+    read?;
+    if let Some((size, hash, _)) = head {
+        if size > walk.seq {
+            return Err(Broken::Tail { size: walk.seq, signed: size }.into());
+        }
+        // The head is written in every commit, so nothing may stand behind it either.
+        if size < walk.seq {
+            return Err(Broken::Content { seq: size + 1 }.into());
+        }
+        if hash != walk.hash {
+            return Err(Broken::Checkpoint { size }.into());
+        }
+    } else if walk.seq > 0 {
+        return Err(VerifyError::Unreadable("the log has entries but no signed head".into()));
+    }
+    Ok(marks.finish(&walk)?)
+}
+
+/// A line of an export that is not an entry.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExportMark {
+    /// The log's key, in the first line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verifier_key: Option<String>,
+    /// A signed checkpoint, in the last line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<String>,
+    /// The entry before the first one exported, when the export does not begin at the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<i64>,
+}
+
+/// Verifies an export. One that does not begin at the start proves its own links and what its checkpoint covers.
+pub fn verify_export(lines: impl BufRead, pins: &Pins, progress: &mut dyn FnMut(i64)) -> Result<Verified, VerifyError> {
+    let unreadable = |line: usize, what: &str| VerifyError::Unreadable(format!("line {line}: {what}"));
+    let (mut own, mut notes, mut walk, mut after) = (None, Vec::new(), None::<Walk>, 0);
+    // A checkpoint may come last and concern an entry before, so hashes at checkpoint sizes are looked up afterwards.
+    let mut passed: Vec<(i64, Hash)> = Vec::new();
+    for (number, line) in lines.lines().enumerate() {
+        let line = line.map_err(|error| unreadable(number + 1, &error.to_string()))?;
+        if line.is_empty() {
+            continue;
+        }
+        if !line.starts_with("{\"seq\"") {
+            let mark: ExportMark = serde_json::from_str(&line).map_err(|_| unreadable(number + 1, "not an entry"))?;
+            own = own.or_else(|| mark.verifier_key.as_deref().and_then(VerifierKey::parse));
+            after = mark.after.unwrap_or(after);
+            notes.extend(mark.checkpoint);
+            continue;
+        }
+        let entry: Entry = serde_json::from_str(&line).map_err(|_| unreadable(number + 1, "not an entry"))?;
+        let walk =
+            walk.get_or_insert(if after == 0 { Walk::default() } else { Walk { seq: after, hash: entry.prev_hash } });
+        walk.step(entry.seq, &entry.prev_hash, &entry.hash, |previous| entry.event.hash(entry.seq, previous))?;
+        passed.push((walk.seq, walk.hash));
+        if entry.seq % 8192 == 0 {
+            progress(entry.seq);
+        }
+    }
+    let key = choose_key(pins.key.as_ref(), own)?;
+    notes.extend(pins.checkpoints.iter().cloned());
+    let mut marks = Marks::new(key, &notes)?;
+    let walk = walk.unwrap_or(Walk { seq: after, ..Walk::default() });
+    marks.due.retain(|(size, _)| *size > after);
+    for (seq, hash) in passed {
+        marks.pass(&Walk { seq, hash })?;
+    }
+    Ok(marks.finish(&walk)?)
+}
+
+/// Whether the log's head is sound: the stored head is signed by our key, and the last entry has the hash it says.
+pub(crate) fn head_is_sound(conn: &mut Conn, key: &VerifierKey) -> Result<bool, DbError> {
+    let Some((size, hash, note)) = audit::head(conn)? else { return Ok(false) };
+    let signed = UnverifiedNote::parse(&note).filter(|note| {
+        note.checkpoint.size == size
+            && note.checkpoint.hash.as_slice() == hash
+            && note.is_signed_by(key, |public, message, signature| vault::verify(public, message, signature))
+    });
+    let mut sound = false;
+    conn.each(audit::EACH_AFTER, params![size - 1, i64::MAX], &mut |row| {
+        let previous: Hash = row.bytes(20)?.try_into().map_err(|_| DbError::Shape("hash".into()))?;
+        let own = row_hash(row, row.int(0)?, &previous)?;
+        sound = row.int(0)? == size && own.as_slice() == hash && row.bytes(21)? == hash;
+        Ok(())
+    })?;
+    Ok(sound && signed.is_some())
+}

@@ -1,0 +1,47 @@
+//! Authorised reads: what each caller may see, and never a value.
+//!
+//! Reads are not deeds: they change nothing and are decided by three plain questions — has the credential the scope, is
+//! the thing within the caller's sight, is it not secret by nature. An ordinary agent is told of nothing but its own
+//! workspace and its peers; what it may not see does not exist (404, not 403).
+
+mod approvals;
+mod audit;
+mod secrets;
+mod workspaces;
+
+use portcullis_kernel::{id::WorkspaceId, refusal::Code, scope::Scope};
+
+pub use approvals::{ApprovalView, PrincipalView, RequirementView, ValueView, VoteView};
+pub use audit::AuditPage;
+pub use secrets::{OperatorView, SecretView, TokenView, VersionView};
+pub use workspaces::{Impact, PeerView, StateView, WorkspaceView};
+
+pub(crate) use approvals::*;
+pub(crate) use audit::*;
+pub(crate) use secrets::*;
+pub(crate) use workspaces::*;
+
+use crate::{caller::Caller, refusal::Refusal};
+
+/// Refuses a credential without the scope.
+pub(crate) fn need(caller: &Caller, scope: Scope) -> Result<(), Refusal> {
+    if caller.has(scope) { Ok(()) } else { Err(Refusal::because(Code::ScopeMissing, scope.as_str())) }
+}
+
+/// Refuses a workspace that is not within the caller's sight, as if it did not exist.
+pub(crate) fn in_sight(caller: &Caller, workspace: WorkspaceId) -> Result<(), Refusal> {
+    match caller.confined_to() {
+        Some(home) if home != workspace => Err(Refusal::new(Code::NotFound)),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses whoever is confined to one workspace.
+pub(crate) fn unconfined(caller: &Caller) -> Result<(), Refusal> {
+    if caller.confined_to().is_some() { Err(Refusal::new(Code::NotEntitled)) } else { Ok(()) }
+}
+
+/// Refuses everybody who is not a human.
+pub(crate) fn human(caller: &Caller) -> Result<(), Refusal> {
+    if caller.is_operator() { Ok(()) } else { Err(Refusal::new(Code::HumanRequired)) }
+}

@@ -1,0 +1,80 @@
+//! `operator list|disable|role`; `operator create` is offline and lives elsewhere.
+
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use crate::args::OperatorCommand;
+use crate::client::{Call, path};
+use crate::context::Context;
+use crate::error::Error;
+use crate::exit::Exit;
+
+/// What an operator may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    /// Everything, operators and policies included.
+    Owner,
+    /// Decides approvals.
+    Approver,
+    /// Works with workspaces and secrets.
+    Member,
+    /// Reads.
+    Auditor,
+}
+
+impl Role {
+    /// The server's word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Owner => "owner",
+            Self::Approver => "approver",
+            Self::Member => "member",
+            Self::Auditor => "auditor",
+        }
+    }
+}
+
+/// `operator disable`
+#[derive(Args)]
+pub struct DisableArgs {
+    /// Operator id
+    id: String,
+    /// Only show what would happen
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// `operator role`
+#[derive(Args)]
+pub struct RoleArgs {
+    /// Operator id
+    id: String,
+    /// The new role
+    #[arg(value_enum)]
+    role: Role,
+    /// Only show what would happen
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub async fn run(context: &Context, command: &OperatorCommand) -> Result<Exit, Error> {
+    let client = context.client()?;
+    match command {
+        OperatorCommand::List => {
+            let operators = client.json(&Call::get("/operators")).await?;
+            context.output.list(&operators, &["id", "email", "role", "groups", "disabled"])?;
+            Ok(Exit::Ok)
+        }
+        OperatorCommand::Disable(args) => {
+            let call = Call::patch(path(&["operators", &args.id]), &json!({ "disabled": true }));
+            context.submit(&client, call, args.dry_run, |_| format!("disabled {}", args.id)).await
+        }
+        OperatorCommand::Role(args) => {
+            let role = args.role.as_str();
+            let call = Call::patch(path(&["operators", &args.id]), &json!({ "role": role }));
+            context.submit(&client, call, args.dry_run, |_| format!("{} is {role} now", args.id)).await
+        }
+        OperatorCommand::Create(_) => Err(Error::usage("`operator create` works on the data directory")),
+    }
+}

@@ -1,0 +1,73 @@
+//! The command line of Portcullis: one command a file, one client, one format for replayable incidents.
+//!
+//! Data goes to stdout, everything else to stderr; the exit code names the class of a refusal ([`exit::Exit`]).
+//! Absent on purpose: any decision. Every command that changes something asks the server, and the server decides.
+
+pub mod args;
+pub mod client;
+mod command;
+pub mod context;
+mod environment;
+pub mod error;
+pub mod exit;
+pub mod hidden;
+pub mod output;
+pub mod problem;
+pub mod profile;
+mod progress;
+pub mod random;
+mod resolve;
+pub mod scenario;
+mod unbuilt;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{AuditCommand, Cli, Command, OperatorCommand};
+use crate::context::Context;
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::output::Output;
+use crate::unbuilt::{audit_offline, demo, doctor, operator_offline, serve};
+
+/// Parses the command line, runs the command and says how it ended.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let output = Output::new(cli.global.json);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            output.error(&Error::fault(format!("cannot start: {error}")));
+            return ExitCode::from(Exit::Fault as u8);
+        }
+    };
+    let exit = runtime.block_on(dispatch(cli)).unwrap_or_else(|error| {
+        output.error(&error);
+        error.exit
+    });
+    ExitCode::from(exit as u8)
+}
+
+async fn dispatch(cli: Cli) -> Result<Exit, Error> {
+    let context = Context::new(cli.global);
+    match &cli.command {
+        Command::Serve(args) => serve::run(&context, args).await,
+        Command::Demo(args) => demo::run(&context, args).await,
+        Command::Login(args) => command::login::login(&context, args).await,
+        Command::Logout => command::login::logout(&context).await,
+        Command::StepUp(args) => command::login::step_up(&context, args).await,
+        Command::Workspace { command } => command::workspace::run(&context, command).await,
+        Command::Secret { command } => command::secret::run(&context, command).await,
+        Command::Approval { command } => command::approval::run(&context, command).await,
+        Command::Token { command } => command::token::run(&context, command).await,
+        Command::Operator { command: OperatorCommand::Create(args) } => operator_offline::run(&context, args).await,
+        Command::Operator { command } => command::operator::run(&context, command).await,
+        Command::Audit { command: AuditCommand::Verify(args) } => audit_offline::run(&context, args).await,
+        Command::Audit { command } => command::audit::run(&context, command).await,
+        Command::Replay(args) => command::replay::run(&context, args).await,
+        Command::Doctor(args) => doctor::run(&context, args).await,
+        Command::Completions { shell } => command::completions::run(&context, *shell),
+    }
+}

@@ -1,0 +1,172 @@
+//! Placeholders: `{name}` in a request becomes an id, a remembered member, or a value of this run.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::random;
+
+const FILLER_BYTES_MAX: usize = 16 << 20;
+
+/// Names without a fixture behind them.
+pub fn is_builtin(name: &str) -> bool {
+    matches!(name, "root" | "root_name" | "unique" | "UNIQUE" | "null" | "absent_id")
+        || name.starts_with("canary")
+        || name.starts_with("filler.")
+}
+
+/// The names between braces. Braces around anything else are text, so that JSON can be written as it is.
+pub fn placeholders(text: &str) -> impl Iterator<Item = &str> {
+    pieces(text).filter_map(|piece| match piece {
+        Piece::Name(name) => Some(name),
+        Piece::Text(_) => None,
+    })
+}
+
+enum Piece<'a> {
+    Text(&'a str),
+    Name(&'a str),
+}
+
+fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        if let Some(name) = name_at(rest) {
+            rest = &rest[name.len() + 2..];
+            return Some(Piece::Name(name));
+        }
+        let starts = rest.char_indices().skip(1).filter(|(at, c)| *c == '{' && name_at(&rest[*at..]).is_some());
+        let end = starts.map(|(at, _)| at).next().unwrap_or(rest.len());
+        let (text, after) = rest.split_at(end);
+        rest = after;
+        Some(Piece::Text(text))
+    })
+}
+
+fn name_at(text: &str) -> Option<&str> {
+    let (name, _) = text.strip_prefix('{')?.split_once('}')?;
+    let starts = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic());
+    let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
+    (starts && plain).then_some(name)
+}
+
+/// What placeholders mean in this run.
+pub struct Meanings {
+    known: BTreeMap<String, Value>,
+    canaries: BTreeMap<String, String>,
+}
+
+impl Meanings {
+    /// With the suffix that makes this run's names its own.
+    pub fn new(unique: &str) -> Self {
+        let known = BTreeMap::from([
+            ("unique".to_owned(), Value::from(unique)),
+            ("UNIQUE".to_owned(), Value::from(unique.to_ascii_uppercase())),
+            ("null".to_owned(), Value::Null),
+            ("absent_id".to_owned(), Value::from(format!("00000000-0000-4000-8000-0000{unique}"))),
+        ]);
+        Self { known, canaries: BTreeMap::new() }
+    }
+
+    /// From now on this name means this.
+    pub fn learn(&mut self, name: impl Into<String>, value: Value) {
+        self.known.insert(name.into(), value);
+    }
+
+    /// The secret values of this run.
+    pub fn canaries(&self) -> impl Iterator<Item = &str> {
+        self.canaries.values().map(String::as_str)
+    }
+
+    /// The text with every placeholder replaced.
+    pub fn text(&mut self, template: &str) -> Result<String, String> {
+        let mut out = String::with_capacity(template.len());
+        for piece in pieces(template) {
+            match piece {
+                Piece::Text(text) => out.push_str(text),
+                Piece::Name(name) => match self.value(name)? {
+                    Value::String(text) => out.push_str(&text),
+                    other => out.push_str(&other.to_string()),
+                },
+            }
+        }
+        Ok(out)
+    }
+
+    /// The JSON with every placeholder replaced, in member names too. A text that is one placeholder keeps the type of
+    /// what it stands for.
+    pub fn json(&mut self, template: &Value) -> Result<Value, String> {
+        match template {
+            Value::String(text) => match name_at(text).filter(|name| name.len() + 2 == text.len()) {
+                Some(name) => self.value(name),
+                None => self.text(text).map(Value::from),
+            },
+            Value::Array(items) => items.iter().map(|item| self.json(item)).collect(),
+            Value::Object(members) => {
+                members.iter().map(|(name, member)| Ok((self.text(name)?, self.json(member)?))).collect()
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => Ok(template.clone()),
+        }
+    }
+
+    fn value(&mut self, name: &str) -> Result<Value, String> {
+        if let Some(value) = self.known.get(name) {
+            return Ok(value.clone());
+        }
+        if name.starts_with("canary") {
+            if !self.canaries.contains_key(name) {
+                let canary = format!("canary-{}", random::hex(16).map_err(|error| error.message)?);
+                self.canaries.insert(name.to_owned(), canary);
+            }
+            return Ok(Value::from(self.canaries[name].as_str()));
+        }
+        if let Some(bytes) = name.strip_prefix("filler.").and_then(|bytes| bytes.parse::<usize>().ok()) {
+            return Ok(Value::from("x".repeat(bytes.min(FILLER_BYTES_MAX))));
+        }
+        Err(format!("`{{{name}}}` means nothing here: an earlier step did not deliver it"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn meanings() -> Meanings {
+        let mut meanings = Meanings::new("0011aabb");
+        meanings.learn("writer", json!("w-1"));
+        meanings.learn("version", json!(3));
+        meanings
+    }
+
+    #[test]
+    fn placeholders_become_what_they_mean() {
+        let mut meanings = meanings();
+        assert_eq!(meanings.text("/workspaces/{writer}/K_{UNIQUE}").unwrap(), "/workspaces/w-1/K_0011AABB");
+        let body = json!({ "v": "{version}", "t": "v{version}", "n": "{null}", "K_{unique}": ["{writer}"] });
+        let expanded = json!({ "v": 3, "t": "v3", "n": null, "K_0011aabb": ["w-1"] });
+        assert_eq!(meanings.json(&body).unwrap(), expanded);
+        assert_eq!(meanings.text("{filler.3}").unwrap(), "xxx");
+        assert!(meanings.text("{later}").unwrap_err().contains("{later}"));
+    }
+
+    #[test]
+    fn braces_that_hold_no_name_are_text() {
+        for text in [r#"{"a":1}"#, "{}", "{", "}{", "{a b}", "ä{ö}", r#"{{"x":{"#] {
+            assert_eq!(meanings().text(text).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn a_canary_is_one_value_a_name_and_a_run() {
+        let mut meanings = meanings();
+        let first = meanings.text("{canary}").unwrap();
+        assert_eq!(meanings.text("{canary}").unwrap(), first);
+        assert_ne!(meanings.text("{canary_b}").unwrap(), first);
+        assert_eq!(meanings.canaries().count(), 2);
+    }
+}

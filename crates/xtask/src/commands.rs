@@ -1,0 +1,26 @@
+//! The table of commands. A new one is a file in `commands/` and a line here.
+
+mod ci;
+mod test;
+mod tidy;
+
+/// One word after `cargo xtask`.
+pub struct Command {
+    pub name: &'static str,
+    /// What may follow, for the help text.
+    pub arguments: &'static str,
+    pub about: &'static str,
+    /// The reason in `Err` is for people: lower case, ends with what to do next.
+    pub run: fn(&[String]) -> Result<(), String>,
+}
+
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "test",
+        arguments: "[-- ARGUMENTS]",
+        about: "format, lints and every test on both engines; ARGUMENTS go to `cargo test`",
+        run: test::run,
+    },
+    Command { name: "ci", arguments: "", about: "what continuous integration runs: the same as `test`", run: ci::run },
+    Command { name: "tidy", arguments: "", about: "only the house rules, in seconds", run: tidy::run },
+];
