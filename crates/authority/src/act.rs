@@ -56,6 +56,13 @@ impl Cargo for Vec<SecretValue> {
 /// The password hash of an operator to be created. Humans only, so never part of a held plan.
 pub struct NewPassword(pub(crate) String);
 
+impl NewPassword {
+    /// A hash that no password has.
+    pub fn unusable() -> Self {
+        Self("!".to_owned())
+    }
+}
+
 impl Cargo for NewPassword {
     fn values(&self) -> Vec<&SecretValue> {
         Vec::new()

@@ -1,15 +1,11 @@
 //! The public surface: authenticate, perform, look. Everything a service may do with an organisation.
 
-use std::{
-    path::Path,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use portcullis_kernel::{
-    audit::Entry,
-    deed::{Deed, SecretScope},
-    id::{ApprovalId, OperatorId, WorkspaceId},
-    name::{Email, SecretKey},
+    deed::Deed,
+    id::{OperatorId, WorkspaceId},
+    name::Email,
     refusal::Code,
     secret::SecretValue,
     subject::SystemRole,
@@ -21,10 +17,10 @@ use crate::{
     act::{Act, NewPassword},
     authn::{self, Presented},
     bootstrap::{self, Opening, StartError},
-    caller::{Caller, CredentialKind},
+    caller::Caller,
     chain::Head,
     core::{Config, Core},
-    db::{Conn, DbError, Readers, Target, Writer, WriterFault},
+    db::{Conn, Readers, Target, Writer, WriterFault},
     facts,
     gate::{self, Cx, Meta},
     keyring,
@@ -33,12 +29,7 @@ use crate::{
     refusal::{Answer, Refusal},
     refusal_cache::RefusalCache,
     session::{self, Opened, Redeemed},
-    tables::{
-        approvals::ApprovalFilter,
-        audit::{self, Search},
-        credentials, events, operators,
-        policies::PolicyView,
-    },
+    tables::{credentials, events, operators},
     vault::{self, PlainToken},
     verify, views,
 };
@@ -145,6 +136,10 @@ impl Authority {
         &self.0.core.config
     }
 
+    pub(crate) fn core(&self) -> &Core {
+        &self.0.core
+    }
+
     /// Time, as everything here sees it.
     pub fn now(&self) -> Timestamp {
         self.0.core.clock.now()
@@ -160,7 +155,7 @@ impl Authority {
         self.0.core.keys().verifier.to_text()
     }
 
-    async fn read<T: Send + 'static>(
+    pub(crate) async fn read<T: Send + 'static>(
         &self,
         job: impl FnOnce(&mut Conn, &Core) -> Result<T, Refusal> + Send + 'static,
     ) -> Result<T, Refusal> {
@@ -168,7 +163,7 @@ impl Authority {
         self.0.readers.read(move |conn| job(conn, &core)).await
     }
 
-    async fn read_heavy<T: Send + 'static>(
+    pub(crate) async fn read_heavy<T: Send + 'static>(
         &self,
         job: impl FnOnce(&mut Conn, &Core) -> Result<T, Refusal> + Send + 'static,
     ) -> Result<T, Refusal> {
@@ -470,151 +465,4 @@ impl Authority {
     pub async fn event_position(&self) -> Result<i64, Refusal> {
         self.read(|conn, _| Ok(events::range(conn)?.1)).await
     }
-}
-
-/// Authorised reads.
-impl Authority {
-    /// Workspaces within sight.
-    pub async fn workspaces(&self, caller: &Caller) -> Result<Vec<views::WorkspaceView>, Refusal> {
-        let caller = caller.clone();
-        self.read(move |conn, _| views::workspace_list(conn, &caller)).await
-    }
-
-    /// One workspace.
-    pub async fn workspace(&self, caller: &Caller, id: WorkspaceId) -> Result<views::WorkspaceView, Refusal> {
-        let caller = caller.clone();
-        self.read(move |conn, _| views::workspace_get(conn, &caller, id)).await
-    }
-
-    /// State of one workspace.
-    pub async fn workspace_state(&self, caller: &Caller, id: WorkspaceId) -> Result<views::StateView, Refusal> {
-        let caller = caller.clone();
-        self.read(move |conn, _| views::workspace_state(conn, &caller, id)).await
-    }
-
-    /// Whom a workspace sees.
-    pub async fn peers(&self, caller: &Caller, id: WorkspaceId) -> Result<Vec<views::PeerView>, Refusal> {
-        let caller = caller.clone();
-        self.read(move |conn, _| views::peers(conn, &caller, id)).await
-    }
-
-    /// The effective secrets of a scope, without values.
-    pub async fn secrets(&self, caller: &Caller, scope: SecretScope) -> Result<Vec<views::SecretView>, Refusal> {
-        let caller = caller.clone();
-        self.read(move |conn, _| views::secret_list(conn, &caller, scope)).await
-    }
-
-    /// Versions of a key.
-    pub async fn versions(
-        &self,
-        caller: &Caller,
-        scope: SecretScope,
-        key: SecretKey,
-    ) -> Result<Vec<views::VersionView>, Refusal> {
-        let caller = caller.clone();
-        self.read(move |conn, _| views::version_list(conn, &caller, scope, &key)).await
-    }
-
-    /// What an import would do to each key: `add`, `change` or `same`. Compares keyed digests; no value leaves.
-    pub async fn import_preview(
-        &self,
-        caller: &Caller,
-        scope: SecretScope,
-        pairs: Vec<(SecretKey, SecretValue)>,
-    ) -> Result<Vec<(SecretKey, &'static str)>, Refusal> {
-        let caller = caller.clone();
-        self.read(move |conn, core| {
-            // Whether a guess equals a value is knowledge about the value: only who may write may ask.
-            views::need(&caller, portcullis_kernel::scope::Scope::SecretsWrite)?;
-            views::import_preview(conn, core, &caller, scope, &pairs)
-        })
-        .await
-    }
-
-    /// Organisation tokens, or those of one workspace.
-    pub async fn tokens(
-        &self,
-        caller: &Caller,
-        workspace: Option<WorkspaceId>,
-    ) -> Result<Vec<views::TokenView>, Refusal> {
-        let caller = caller.clone();
-        self.read(move |conn, _| views::token_list(conn, &caller, workspace)).await
-    }
-
-    /// Operators; for humans only.
-    pub async fn operators(&self, caller: &Caller) -> Result<Vec<views::OperatorView>, Refusal> {
-        let caller = caller.clone();
-        self.read(move |conn, _| views::operator_list(conn, &caller)).await
-    }
-
-    /// Policies, shipped and added; for humans only.
-    pub async fn policies(&self, caller: &Caller) -> Result<Vec<PolicyView>, Refusal> {
-        let caller = caller.clone();
-        self.read(move |conn, _| views::policy_list(conn, &caller)).await
-    }
-
-    /// Whether a policy could be added; for humans only. Returns the slots it would be filed under.
-    pub fn policy_check(&self, caller: &Caller, text: &str) -> Result<Vec<String>, Refusal> {
-        views::human(caller)?;
-        let checked = self.0.core.policy.read_added("new", text);
-        checked.map_err(|error| Refusal::because(Code::PolicyInvalid, error.problem))
-    }
-
-    /// Approvals within sight.
-    pub async fn approvals(
-        &self,
-        caller: &Caller,
-        filter: ApprovalFilter,
-        workspace: Option<WorkspaceId>,
-    ) -> Result<Vec<views::ApprovalView>, Refusal> {
-        let caller = caller.clone();
-        self.read(move |conn, _| views::approval_list(conn, &caller, filter, workspace)).await
-    }
-
-    /// One approval.
-    pub async fn approval(&self, caller: &Caller, id: ApprovalId) -> Result<views::ApprovalView, Refusal> {
-        let caller = caller.clone();
-        self.read(move |conn, _| views::approval_get(conn, &caller, id)).await
-    }
-
-    /// Whether an approval still waits.
-    pub async fn approval_waits(&self, id: ApprovalId) -> Result<bool, Refusal> {
-        let now = self.now();
-        self.read(move |conn, _| views::approval_waits(conn, id, now)).await
-    }
-
-    /// One page of the audit log.
-    pub async fn audit(&self, caller: &Caller, search: Search) -> Result<views::AuditPage, Refusal> {
-        let caller = caller.clone();
-        self.read_heavy(move |conn, _| views::audit_page(conn, &caller, search)).await
-    }
-
-    /// Entries for an export that was performed, in order; `upto` is the size it ends at.
-    pub async fn audit_entries(&self, after: i64, upto: i64, limit: i64) -> Result<Vec<Entry>, Refusal> {
-        self.read_heavy(move |conn, _| {
-            let mut entries = Vec::new();
-            let end = upto.min(after.saturating_add(limit));
-            conn.each(audit::EACH_AFTER, crate::params![after, end], &mut |row| {
-                entries.push(audit::entry(row)?);
-                Ok(())
-            })?;
-            Ok(entries)
-        })
-        .await
-    }
-
-    /// The signed head of the log.
-    pub async fn checkpoint(&self) -> Result<String, Refusal> {
-        self.read(|conn, _| Ok(audit::head(conn)?.map(|(_, _, note)| note).unwrap_or_default())).await
-    }
-
-    /// Kinds of credentials that a bearer may be; for the surfaces' documentation.
-    pub const fn bearer_kinds() -> [CredentialKind; 3] {
-        [CredentialKind::Admin, CredentialKind::Organisation, CredentialKind::Workspace]
-    }
-}
-
-/// Opens the database of a data directory for reading only, for offline verification.
-pub fn open_for_reading(data_dir: &Path, database_url: Option<&str>) -> Result<Conn, DbError> {
-    Conn::open(&Target::parse(database_url, data_dir)?, crate::db::Role::Heavy)
 }

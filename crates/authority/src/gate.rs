@@ -72,7 +72,9 @@ impl Cx<'_> {
 }
 
 /// What the writer's job returns: the outer error rolls everything back, the inner one is committed with its audit event.
-pub(crate) type Ran<T> = Result<Result<Answer<T>, Refusal>, Refusal>;
+pub(crate) type Ran<T> = Result<Settled<T>, Refusal>;
+/// An answer that is committed, whichever it is.
+type Settled<T> = Result<Answer<T>, Refusal>;
 
 /// Runs one action through the door.
 pub(crate) fn run<A: Act>(cx: &mut Cx<'_>, caller: &Caller, action: A, cargo: A::Cargo) -> Ran<A::Done> {
@@ -149,7 +151,7 @@ fn replay<A: Act>(
     caller: &Caller,
     deed: &Deed,
     cargo: &A::Cargo,
-) -> Result<Option<Result<Answer<A::Done>, Refusal>>, Refusal> {
+) -> Result<Option<Settled<A::Done>>, Refusal> {
     let Some(key) = cx.meta.idempotency_key.as_deref() else { return Ok(None) };
     let principal = caller.subject.principal.to_string();
     let Some((kept, answer)) = idempotency::find(cx.conn, &principal, key, cx.now.0)? else { return Ok(None) };
@@ -285,14 +287,14 @@ impl<'a> Attempt<'a> {
         refusal.workspace_id = refusal.workspace_id.or_else(|| self.workspace_id());
         refusal.key = refusal.key.or_else(|| self.deed.key().map(ToString::to_string));
         if cx.meta.dry_run {
-            return Ok(Ok(Answer::Plan(Plan {
+            return Ok(Ok(Answer::Plan(Box::new(Plan {
                 decision: "deny",
                 rule: refusal.rule.clone().unwrap_or_default(),
                 refusal: Some(refusal),
                 requirements: None,
                 consequences: self.consequences.clone(),
                 impact: crate::views::impact(cx.conn, &self.consequences)?,
-            })));
+            }))));
         }
         let rule = refusal.rule.clone().unwrap_or_else(|| "state".to_owned());
         let mut event = self.event(cx, outcome, &rule);
@@ -321,7 +323,7 @@ impl<'a> Attempt<'a> {
     fn plan<T>(&self, cx: &mut Cx<'_>, decision: Decision) -> Result<Answer<T>, Refusal> {
         let impact = crate::views::impact(cx.conn, &self.consequences)?;
         let consequences = self.consequences.clone();
-        Ok(Answer::Plan(match decision {
+        Ok(Answer::Plan(Box::new(match decision {
             Decision::Allow(allowed) => Plan {
                 decision: "allow",
                 rule: allowed.rule().to_owned(),
@@ -344,7 +346,7 @@ impl<'a> Attempt<'a> {
                     impact,
                 }
             }
-        }))
+        })))
     }
 }
 

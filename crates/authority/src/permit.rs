@@ -1,6 +1,6 @@
 //! The permit: a single-use capability to apply one action in one transaction, and the only way to a handle that writes.
 
-use portcullis_kernel::{id::ApprovalId, policy::Allowed, subject::Subject, time::Timestamp};
+use portcullis_kernel::{id::ApprovalId, policy::Allowed, time::Timestamp};
 
 use crate::{caller::Caller, core::Core, db::Conn, gate::Cx, refusal::Fault};
 
@@ -76,11 +76,6 @@ impl<'w, 'c, A> Permit<'w, 'c, A> {
         write: impl FnOnce(&mut Writing<'_, 'c>, &A, &Caller) -> Result<T, Fault>,
     ) -> Result<Spent<T>, Fault> {
         write(&mut self.writing, self.deed, self.caller).map(Spent)
-    }
-
-    /// Who is permitted.
-    pub(crate) fn subject(&self) -> &Subject {
-        &self.caller.subject
     }
 }
 

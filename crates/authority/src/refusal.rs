@@ -141,7 +141,7 @@ pub enum Answer<T> {
     /// It waits for humans.
     Held(Waiting),
     /// It was only asked about; nothing was done.
-    Plan(Plan),
+    Plan(Box<Plan>),
 }
 
 /// A deed that happened.

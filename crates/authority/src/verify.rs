@@ -72,12 +72,12 @@ impl Marks {
             let note = UnverifiedNote::parse(text)
                 .ok_or_else(|| VerifyError::Unreadable("a checkpoint is not a signed note".into()))?;
             let size = note.checkpoint.size;
-            if !note.is_signed_by(&key, |public, message, signature| vault::verify(public, message, signature)) {
+            if !note.is_signed_by(&key, vault::verify) {
                 return Err(Broken::Signature { size }.into());
             }
             due.push((size, note.checkpoint.hash));
         }
-        due.sort_unstable_by(|a, b| b.0.cmp(&a.0));
+        due.sort_unstable_by_key(|(size, _)| std::cmp::Reverse(*size));
         Ok(Self { key, due, fitted: 0 })
     }
 
@@ -241,9 +241,7 @@ pub fn verify_export(lines: impl BufRead, pins: &Pins, progress: &mut dyn FnMut(
 pub(crate) fn head_is_sound(conn: &mut Conn, key: &VerifierKey) -> Result<bool, DbError> {
     let Some((size, hash, note)) = audit::head(conn)? else { return Ok(false) };
     let signed = UnverifiedNote::parse(&note).filter(|note| {
-        note.checkpoint.size == size
-            && note.checkpoint.hash.as_slice() == hash
-            && note.is_signed_by(key, |public, message, signature| vault::verify(public, message, signature))
+        note.checkpoint.size == size && note.checkpoint.hash.as_slice() == hash && note.is_signed_by(key, vault::verify)
     });
     let mut sound = false;
     conn.each(audit::EACH_AFTER, params![size - 1, i64::MAX], &mut |row| {

@@ -129,6 +129,8 @@ pub struct DemoArgs {
 pub enum OperatorCommand {
     /// Create an operator in the data directory, without the network
     Create(OperatorCreateArgs),
+    /// Make the first operator, an owner, from the link the first start prints
+    Claim(operator::ClaimArgs),
     /// List operators
     List,
     /// Shut an operator out; sessions end at once

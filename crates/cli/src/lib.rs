@@ -4,13 +4,17 @@
 //! Absent on purpose: any decision. Every command that changes something asks the server, and the server decides.
 
 pub mod args;
+mod audit_offline;
 pub mod client;
 mod command;
 pub mod context;
+mod demo;
+mod doctor;
 mod environment;
 pub mod error;
 pub mod exit;
 pub mod hidden;
+mod operator_offline;
 pub mod output;
 pub mod problem;
 pub mod profile;
@@ -18,7 +22,8 @@ mod progress;
 pub mod random;
 mod resolve;
 pub mod scenario;
-mod unbuilt;
+mod serve;
+mod settings;
 
 use std::process::ExitCode;
 
@@ -29,7 +34,6 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::output::Output;
-use crate::unbuilt::{audit_offline, demo, doctor, operator_offline, serve};
 
 /// Parses the command line, runs the command and says how it ended.
 #[must_use]

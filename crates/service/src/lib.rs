@@ -1,1 +1,26 @@
-//! placeholder
+//! HTTP, live events and telemetry over an [`Authority`](portcullis_authority::Authority).
+//!
+//! INVARIANT: nothing here can begin a write transaction or read a value, except by performing an action. Handlers parse,
+//! build a deed, perform it and put the answer into words; who may do what is decided behind the one door.
+//!
+//! Every route is declared once, in [`registry`]: the router, the OpenAPI document and the refusal-coverage test walk the
+//! same list, so a route cannot exist that is not documented and not tested for refusal.
+
+mod app;
+mod call;
+mod events;
+mod http;
+mod json;
+mod openapi;
+mod operation;
+mod problem;
+mod router;
+mod server;
+pub mod telemetry;
+mod wire;
+
+pub use app::{App, Settings};
+pub use http::registry;
+pub use operation::{Auth, Operation};
+pub use router::router;
+pub use server::{Running, ServeError, start};

@@ -35,6 +35,8 @@ pub struct Decided {
     pub reason: Option<String>,
     /// Votes still missing, while it is pending.
     pub missing: Vec<(Who, u32)>,
+    /// What the executed plan answers: names and ids, never a value.
+    pub result: serde_json::Value,
     /// One-time claim for a token that was minted; here once.
     #[serde(skip)]
     pub claim: Option<PlainToken>,
@@ -124,6 +126,7 @@ impl Act for ApprovalDecide {
                     let approved = Approved { id: row.id, by: by.collect::<Vec<_>>().join(" ") };
                     let executed = plan::execute(w.cx(), &row, &approved)?;
                     Ok(Decided {
+                        result: executed.result.get("value").cloned().unwrap_or_default(),
                         claim: executed.claim,
                         ..decided(&row, executed.state, executed.code, executed.reason)
                     })
@@ -134,7 +137,7 @@ impl Act for ApprovalDecide {
 }
 
 fn decided(row: &ApprovalRow, state: State, code: Option<Code>, reason: Option<String>) -> Decided {
-    Decided { approval: row.id, state, code, reason, missing: Vec::new(), claim: None }
+    Decided { approval: row.id, state, code, reason, missing: Vec::new(), result: serde_json::Value::Null, claim: None }
 }
 
 #[expect(private_interfaces, reason = "the trait is sealed; its parts are the authority's own business")]

@@ -50,6 +50,12 @@ pub enum MigrateError {
     Db(#[from] DbError),
 }
 
+/// The schema version of a database; fails where there is none.
+pub fn schema_version(conn: &mut Conn) -> Result<i64, DbError> {
+    let row = conn.query_opt("/* schema_version */ SELECT MAX(version) FROM schema_migrations", &[])?;
+    row.map_or(Ok(None), |row| row.opt_int(0))?.ok_or_else(|| DbError::Shape("no schema version is recorded".into()))
+}
+
 /// Brings the schema up to date in one transaction, or refuses and changes nothing.
 ///
 /// The lock comes first, so of two replicas that start together one applies and the other finds it done. `now_ms` is

@@ -24,7 +24,7 @@ mod writer_thread;
 pub use conn::Conn;
 pub use error::DbError;
 pub use job::{Tx, WriterFault};
-pub use migrate::{MIGRATIONS, MigrateError, Migrated, Migration, migrate};
+pub use migrate::{MIGRATIONS, MigrateError, Migrated, Migration, migrate, schema_version};
 pub use open::{Role, SQLITE_FILE, Server, Target};
 pub use reader::{Readers, ReadersConfig};
 pub use value::{Param, Row, Value};

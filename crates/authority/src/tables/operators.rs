@@ -48,15 +48,6 @@ pub(crate) fn find_login(conn: &mut Conn, email: &str) -> Result<Option<(Operato
     row.map(|row| Ok((read(&row)?, row.text(6)?.to_owned()))).transpose()
 }
 
-/// The password hash of an operator.
-pub(crate) fn password_hash(conn: &mut Conn, id: OperatorId) -> Result<Option<String>, DbError> {
-    let row = conn.query_opt(
-        "/* operator_password_hash */ SELECT password_hash FROM operators WHERE id = $1 AND disabled_at IS NULL",
-        params![id.to_string().as_str()],
-    )?;
-    row.map(|row| row.text(0).map(str::to_owned)).transpose()
-}
-
 pub(crate) fn list(conn: &mut Conn) -> Result<Vec<OperatorRow>, DbError> {
     let rows = conn.query(
         "/* operator_list */ SELECT id, email, role, groups_json, created_at, disabled_at FROM operators ORDER BY created_at, id LIMIT 1000",

@@ -58,7 +58,36 @@ pub struct RoleArgs {
     dry_run: bool,
 }
 
+/// `operator claim`
+#[derive(Args)]
+pub struct ClaimArgs {
+    /// The link, as the server printed it
+    #[arg(long)]
+    link: String,
+    /// Login name of the first operator
+    #[arg(long)]
+    email: String,
+    /// File with the password (`-` for stdin) [default: ask]
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<std::path::PathBuf>,
+}
+
+async fn claim(context: &Context, args: &ClaimArgs) -> Result<Exit, Error> {
+    let malformed = || Error::usage("the link has no `#` and code").hint("copy it whole, as the server printed it");
+    let (url, token) = args.link.split_once('#').ok_or_else(malformed)?;
+    let base = crate::client::parse_base(url.strip_suffix("/claim").unwrap_or(url))?;
+    let client = crate::client::Client::new(&base, crate::client::Credential::None, context.timeout())?;
+    let password = crate::hidden::Hidden::ask("choose a password: ", args.password_file.as_deref())?;
+    let body = json!({"token": token, "email": args.email, "password": password.reveal()});
+    let answer = client.json(&Call::post("/auth/claim", &body)).await?;
+    context.output.done(&answer, &format!("{} owns the organisation; next: portcullis login", args.email))?;
+    Ok(Exit::Ok)
+}
+
 pub async fn run(context: &Context, command: &OperatorCommand) -> Result<Exit, Error> {
+    if let OperatorCommand::Claim(args) = command {
+        return claim(context, args).await;
+    }
     let client = context.client()?;
     match command {
         OperatorCommand::List => {
@@ -75,6 +104,8 @@ pub async fn run(context: &Context, command: &OperatorCommand) -> Result<Exit, E
             let call = Call::patch(path(&["operators", &args.id]), &json!({ "role": role }));
             context.submit(&client, call, args.dry_run, |_| format!("{} is {role} now", args.id)).await
         }
-        OperatorCommand::Create(_) => Err(Error::usage("`operator create` works on the data directory")),
+        OperatorCommand::Create(_) | OperatorCommand::Claim(_) => {
+            Err(Error::usage("`operator create` works on the data directory"))
+        }
     }
 }

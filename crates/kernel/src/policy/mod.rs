@@ -18,7 +18,7 @@ pub use slice::{Added, Index, TooMany, request_slots};
 
 use crate::{
     consequence::Consequence,
-    deed::Deed,
+    deed::{Deed, Target},
     facts::{FactGap, Facts},
     refusal::Code,
     subject::{Principal, Subject},
@@ -375,7 +375,10 @@ fn policy_error(reason: &str) -> Denial {
 
 fn fact_denial(subject: &Subject, deed: &Deed, gap: &FactGap) -> Denial {
     let (code, reason) = match (&subject.principal, gap) {
-        (Principal::Operator(_) | Principal::System(_), FactGap::Absent) => (Code::NotFound, "not_found"),
+        (Principal::Operator(_) | Principal::System(_), FactGap::Absent) => match deed.target() {
+            Target::Workspace(_) => (Code::WorkspaceNotFound, "workspace_not_found"),
+            Target::Organisation | Target::Token(_) | Target::Approval(_) => (Code::NotFound, "not_found"),
+        },
         (Principal::Operator(_) | Principal::System(_), FactGap::Unreadable(_)) => {
             (Code::FactUnavailable, "fact_unavailable")
         }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use cedar_policy::{
-    Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, Request, RestrictedExpression as Expr,
+    Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, Request, RestrictedExpression as Expr, Schema,
 };
 
 use super::LoadError;
@@ -29,11 +29,12 @@ pub(super) struct Names {
     system: EntityTypeName,
     token: EntityTypeName,
     approval: EntityTypeName,
-    actions: HashMap<Verb, EntityUid>,
+    /// With the groups each belongs to: `action in Action::"secret.write"` is only true if the entity says so.
+    actions: HashMap<Verb, Entity>,
 }
 
 fn type_name(word: &str) -> Result<EntityTypeName, LoadError> {
-    EntityTypeName::from_str(word).map_err(|e| LoadError { place: word.to_owned(), problem: e.to_string() })
+    EntityTypeName::from_str(word).map_err(|e| LoadError::at(word, &e))
 }
 
 /// The Cedar action of a verb.
@@ -45,7 +46,12 @@ pub(super) fn action_uid(verb: Verb) -> Result<EntityUid, LoadError> {
 pub(super) struct Inexpressible;
 
 impl Names {
-    pub(super) fn new() -> Result<Self, LoadError> {
+    pub(super) fn new(schema: &Schema) -> Result<Self, LoadError> {
+        let declared = schema.action_entities().map_err(|e| LoadError::at("schema", &e))?;
+        let action = |verb: Verb| {
+            let missing = || LoadError::at("schema", &format!("the verb `{}` is not an action", verb.as_str()));
+            Ok((verb, declared.get(&action_uid(verb)?).ok_or_else(missing)?.clone()))
+        };
         Ok(Self {
             organisation: type_name("Organisation")?,
             workspace: type_name("Workspace")?,
@@ -55,7 +61,7 @@ impl Names {
             system: type_name("System")?,
             token: type_name("Token")?,
             approval: type_name("Approval")?,
-            actions: Verb::ALL.iter().map(|verb| Ok((*verb, action_uid(*verb)?))).collect::<Result<_, LoadError>>()?,
+            actions: Verb::ALL.iter().copied().map(action).collect::<Result<_, LoadError>>()?,
         })
     }
 
@@ -78,7 +84,9 @@ impl Names {
         let mut entities = Vec::with_capacity(4);
         let principal = self.principal(subject, facts, &mut entities)?;
         let resource = self.resource(facts, &mut entities)?;
-        let action = self.actions.get(&verb).ok_or(Inexpressible)?.clone();
+        let action = self.actions.get(&verb).ok_or(Inexpressible)?;
+        entities.push(action.clone());
+        let action = action.uid();
         let context = self.context(deed, verb, facts, approved)?;
         let request = Request::new(principal, action, resource, context, None).map_err(|_| Inexpressible)?;
         let entities = Entities::from_entities(entities, None).map_err(|_| Inexpressible)?;

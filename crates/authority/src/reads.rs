@@ -1,0 +1,183 @@
+//! The public surface, second half: authorised reads. None of them waits for the writer.
+
+use portcullis_kernel::{
+    audit::Entry,
+    deed::SecretScope,
+    id::{ApprovalId, WorkspaceId},
+    name::SecretKey,
+    operator::Role,
+    refusal::Code,
+    secret::SecretValue,
+    subject::Standing,
+};
+
+use crate::{
+    authority::Authority,
+    caller::Caller,
+    refusal::Refusal,
+    tables::{
+        approvals::ApprovalFilter,
+        audit::{self, Search},
+        policies::PolicyView,
+    },
+    views,
+};
+
+impl Authority {
+    /// Workspaces within sight.
+    pub async fn workspaces(&self, caller: &Caller) -> Result<Vec<views::WorkspaceView>, Refusal> {
+        let caller = caller.clone();
+        self.read(move |conn, _| views::workspace_list(conn, &caller)).await
+    }
+
+    /// One workspace.
+    pub async fn workspace(&self, caller: &Caller, id: WorkspaceId) -> Result<views::WorkspaceView, Refusal> {
+        let caller = caller.clone();
+        self.read(move |conn, _| views::workspace_get(conn, &caller, id)).await
+    }
+
+    /// State of one workspace.
+    pub async fn workspace_state(&self, caller: &Caller, id: WorkspaceId) -> Result<views::StateView, Refusal> {
+        let caller = caller.clone();
+        self.read(move |conn, _| views::workspace_state(conn, &caller, id)).await
+    }
+
+    /// Whom a workspace sees.
+    pub async fn peers(&self, caller: &Caller, id: WorkspaceId) -> Result<Vec<views::PeerView>, Refusal> {
+        let caller = caller.clone();
+        self.read(move |conn, _| views::peers(conn, &caller, id)).await
+    }
+
+    /// The effective secrets of a scope, without values.
+    pub async fn secrets(&self, caller: &Caller, scope: SecretScope) -> Result<Vec<views::SecretView>, Refusal> {
+        let caller = caller.clone();
+        self.read(move |conn, _| views::secret_list(conn, &caller, scope)).await
+    }
+
+    /// Versions of a key.
+    pub async fn versions(
+        &self,
+        caller: &Caller,
+        scope: SecretScope,
+        key: SecretKey,
+    ) -> Result<Vec<views::VersionView>, Refusal> {
+        let caller = caller.clone();
+        self.read(move |conn, _| views::version_list(conn, &caller, scope, &key)).await
+    }
+
+    /// What an import would do to each key: `add`, `change` or `same`. Compares keyed digests; no value leaves.
+    pub async fn import_preview(
+        &self,
+        caller: &Caller,
+        scope: SecretScope,
+        pairs: Vec<(SecretKey, SecretValue)>,
+    ) -> Result<Vec<(SecretKey, &'static str)>, Refusal> {
+        let caller = caller.clone();
+        self.read(move |conn, core| {
+            // Whether a guess equals a value is knowledge about the value: only who may write may ask.
+            views::need(&caller, portcullis_kernel::scope::Scope::SecretsWrite)?;
+            views::import_preview(conn, core, &caller, scope, &pairs)
+        })
+        .await
+    }
+
+    /// Organisation tokens, or those of one workspace.
+    pub async fn tokens(
+        &self,
+        caller: &Caller,
+        workspace: Option<WorkspaceId>,
+    ) -> Result<Vec<views::TokenView>, Refusal> {
+        let caller = caller.clone();
+        self.read(move |conn, _| views::token_list(conn, &caller, workspace)).await
+    }
+
+    /// Operators; for humans only.
+    pub async fn operators(&self, caller: &Caller) -> Result<Vec<views::OperatorView>, Refusal> {
+        let caller = caller.clone();
+        self.read(move |conn, _| views::operator_list(conn, &caller)).await
+    }
+
+    /// Policies, shipped and added; for humans only.
+    pub async fn policies(&self, caller: &Caller) -> Result<Vec<PolicyView>, Refusal> {
+        let caller = caller.clone();
+        self.read(move |conn, _| views::policy_list(conn, &caller)).await
+    }
+
+    /// Whether a policy could be added; for humans only. Returns the slots it would be filed under.
+    pub fn policy_check(&self, caller: &Caller, text: &str) -> Result<Vec<String>, Refusal> {
+        views::human(caller)?;
+        let checked = self.core().policy.read_added("new", text);
+        checked.map_err(|error| Refusal::because(Code::PolicyInvalid, error.problem))
+    }
+
+    /// Approvals within sight.
+    pub async fn approvals(
+        &self,
+        caller: &Caller,
+        filter: ApprovalFilter,
+        workspace: Option<WorkspaceId>,
+    ) -> Result<Vec<views::ApprovalView>, Refusal> {
+        let caller = caller.clone();
+        self.read(move |conn, _| views::approval_list(conn, &caller, filter, workspace)).await
+    }
+
+    /// One approval.
+    pub async fn approval(&self, caller: &Caller, id: ApprovalId) -> Result<views::ApprovalView, Refusal> {
+        let caller = caller.clone();
+        self.read(move |conn, _| views::approval_get(conn, &caller, id)).await
+    }
+
+    /// Whether an approval still waits.
+    pub async fn approval_waits(&self, id: ApprovalId) -> Result<bool, Refusal> {
+        let now = self.now();
+        self.read(move |conn, _| views::approval_waits(conn, id, now)).await
+    }
+
+    /// One page of the audit log.
+    pub async fn audit(&self, caller: &Caller, search: Search) -> Result<views::AuditPage, Refusal> {
+        let caller = caller.clone();
+        self.read_heavy(move |conn, _| views::audit_page(conn, &caller, search)).await
+    }
+
+    /// Entries for an export that was performed, in order; `upto` is the size it ends at.
+    pub async fn audit_entries(&self, after: i64, upto: i64, limit: i64) -> Result<Vec<Entry>, Refusal> {
+        self.read_heavy(move |conn, _| {
+            let mut entries = Vec::new();
+            let end = upto.min(after.saturating_add(limit));
+            conn.each(audit::EACH_AFTER, crate::params![after, end], &mut |row| {
+                entries.push(audit::entry(row)?);
+                Ok(())
+            })?;
+            Ok(entries)
+        })
+        .await
+    }
+
+    /// The signed head of the log.
+    pub async fn checkpoint(&self) -> Result<String, Refusal> {
+        self.read(|conn, _| Ok(audit::head(conn)?.map(|(_, _, note)| note).unwrap_or_default())).await
+    }
+
+    /// A checkpoint of the log as it stood at `size`, freshly signed over the stored hash there; `None` for an empty log.
+    pub async fn checkpoint_at(&self, size: i64) -> Result<Option<String>, Refusal> {
+        self.read(move |conn, core| {
+            let mut note = None;
+            conn.each(audit::EACH_AFTER, crate::params![size - 1, size], &mut |row| {
+                let hash = audit::entry(row)?.hash;
+                note = Some(crate::chain::signed(&core.keys(), size, &hash));
+                Ok(())
+            })?;
+            Ok(note)
+        })
+        .await
+    }
+
+    /// Refuses whoever is not an owner with a session: for upkeep that changes nothing anyone can see.
+    pub fn require_owner(&self, caller: &Caller) -> Result<(), Refusal> {
+        views::human(caller)?;
+        match caller.standing() {
+            Standing::Operator { role: Role::Owner, .. } => Ok(()),
+            _ => Err(Refusal::new(Code::RoleRequired)),
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! `serve`: opens the organisation, listens, and stops in order.
+
+use portcullis_authority::{AdminToken, Authority};
+use portcullis_service::{App, Running, Settings as ServiceSettings, telemetry};
+
+use crate::args::ServeArgs;
+use crate::context::Context;
+use crate::environment;
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::settings::{Settings, open};
+
+/// `portcullis serve`.
+pub async fn run(context: &Context, args: &ServeArgs) -> Result<Exit, Error> {
+    let settings = Settings::load(args.data.as_deref(), args.listen, args.config.as_deref())?;
+    telemetry::log_to_stderr(&settings.log_level, settings.log_json);
+    let admin = environment::server_admin_token().map_or(AdminToken::File, AdminToken::Given);
+    let authority = open(settings.data.clone(), settings.config.clone(), admin).await?;
+    // Asked for before the first connection is taken, and only this once: signals that come while starting stop it too.
+    let stop = stop_signal()?;
+    let running = listen(&authority, &settings).await?;
+    let url = settings.url(running.address);
+    context.output.note(&format!("portcullis listens on {url}"));
+    if let Some(claim) = authority.first_claim().await.map_err(|refusal| Error::fault(refusal.code.as_str()))? {
+        context.output.note(&format!(
+            "no operator yet; claim the organisation within a day, once: {url}/claim#{}",
+            claim.expose()
+        ));
+        context.output.note("  portcullis operator claim --link LINK --email YOU@EXAMPLE.COM");
+    }
+    stop.await;
+    context.output.note("stopping: running requests may end");
+    running.shutdown().await;
+    close(authority).await;
+    Ok(Exit::Ok)
+}
+
+/// Starts the service over an open organisation.
+pub async fn listen(authority: &Authority, settings: &Settings) -> Result<Running, Error> {
+    let service = ServiceSettings { secure_cookies: settings.secure_cookies(), version: env!("CARGO_PKG_VERSION") };
+    let app = App::new(authority.clone(), service);
+    portcullis_service::start(app, settings.listen).await.map_err(|error| Error::fault(error.to_string()))
+}
+
+/// Waits until what the writer accepted is stored. Joining a thread blocks, so not on the runtime's.
+pub async fn close(authority: Authority) {
+    let _ = tokio::task::spawn_blocking(move || drop(authority)).await;
+}
+
+/// Resolves at the first SIGINT or SIGTERM.
+pub fn stop_signal() -> Result<impl Future<Output = ()>, Error> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let cannot = |error: std::io::Error| Error::fault(format!("cannot listen for signals: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

@@ -1,0 +1,201 @@
+//! What a server is told: flags over environment over one optional TOML file over defaults. Unknown keys are errors, so
+//! that a misspelt limit is not silently the default.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use portcullis_authority::{AdminToken, Authority, Config, Opening, clock::Clock};
+use serde::Deserialize;
+
+use crate::environment;
+use crate::error::Error;
+
+/// Where the server listens unless told otherwise.
+pub const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7717);
+const CONFIG_FILE: &str = "portcullis.toml";
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    server: Server,
+    limits: Limits,
+    approvals: Approvals,
+    log: Log,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Server {
+    data: Option<PathBuf>,
+    listen: Option<SocketAddr>,
+    /// `https://…` when a proxy in front speaks TLS: cookies are then `Secure`.
+    public_url: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Limits {
+    approval_expires_s: Option<i64>,
+    step_up_s: Option<i64>,
+    session_s: Option<i64>,
+    session_idle_s: Option<i64>,
+    token_s: Option<i64>,
+    token_max_s: Option<i64>,
+    code_s: Option<i64>,
+    pending_per_principal: Option<i64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Approvals {
+    break_glass: bool,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Log {
+    level: Option<String>,
+    json: bool,
+}
+
+/// Everything a server needs to start.
+pub struct Settings {
+    /// Directory of keys and, with SQLite, of the database.
+    pub data: PathBuf,
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// How the service is reached from outside, if not by `listen`.
+    pub public_url: Option<String>,
+    /// Limits.
+    pub config: Config,
+    /// Filter of the log.
+    pub log_level: String,
+    /// Log as JSON lines.
+    pub log_json: bool,
+}
+
+/// The platform's directory for this program's data.
+pub fn data_dir(flag: Option<&Path>) -> Result<PathBuf, Error> {
+    use etcetera::BaseStrategy;
+    if let Some(dir) = flag {
+        return Ok(dir.to_path_buf());
+    }
+    let strategy = etcetera::choose_base_strategy()
+        .map_err(|_| Error::usage("this user has no home directory").hint("give `--data DIR`"))?;
+    Ok(strategy.data_dir().join("portcullis"))
+}
+
+impl Settings {
+    /// Reads the file, if there is one, and lays the flags over it.
+    pub fn load(data: Option<&Path>, listen: Option<SocketAddr>, config: Option<&Path>) -> Result<Self, Error> {
+        let early = data_dir(data)?;
+        let path = config.map_or_else(|| early.join(CONFIG_FILE), Path::to_path_buf);
+        let file = match std::fs::read_to_string(&path) {
+            Ok(text) => toml::from_str(&text).map_err(|error| {
+                Error::usage(format!("`{}`: {}", path.display(), error.message()))
+                    .hint("see the configuration table in the README")
+            })?,
+            Err(error) if config.is_none() && error.kind() == std::io::ErrorKind::NotFound => File::default(),
+            Err(error) => return Err(Error::usage(format!("cannot read `{}`: {error}", path.display()))),
+        };
+        let data = match (data, file.server.data.as_deref()) {
+            (None, Some(dir)) => dir.to_path_buf(),
+            _ => early,
+        };
+        Ok(Self {
+            data,
+            listen: listen.or(file.server.listen).unwrap_or(LISTEN_DEFAULT),
+            public_url: file.server.public_url,
+            config: limits(&file.limits, file.approvals.break_glass)?,
+            log_level: file.log.level.unwrap_or_else(|| "info".to_owned()),
+            log_json: file.log.json,
+        })
+    }
+
+    /// Cookies are `Secure` unless this is plain HTTP on loopback.
+    pub fn secure_cookies(&self) -> bool {
+        match &self.public_url {
+            Some(url) => url.starts_with("https://"),
+            None => !self.listen.ip().is_loopback(),
+        }
+    }
+
+    /// Where people reach it.
+    pub fn url(&self, listening: SocketAddr) -> String {
+        self.public_url.clone().unwrap_or_else(|| format!("http://{listening}"))
+    }
+}
+
+fn limits(file: &Limits, break_glass: bool) -> Result<Config, Error> {
+    let mut config = Config { break_glass, ..Config::default() };
+    let seconds = [
+        (file.approval_expires_s, "approval_expires_s", &mut config.approval_expires_ms),
+        (file.step_up_s, "step_up_s", &mut config.step_up_ms),
+        (file.session_s, "session_s", &mut config.session_ms),
+        (file.session_idle_s, "session_idle_s", &mut config.session_idle_ms),
+        (file.token_s, "token_s", &mut config.token_ms),
+        (file.token_max_s, "token_max_s", &mut config.token_ms_max),
+        (file.code_s, "code_s", &mut config.code_ms),
+    ];
+    for (given, name, limit) in seconds {
+        if let Some(seconds) = given {
+            let fine = (1..=10 * 365 * 24 * 60 * 60).contains(&seconds);
+            *limit = if fine {
+                seconds * 1000
+            } else {
+                return Err(Error::usage(format!("`limits.{name}` is 1 second to 10 years")));
+            };
+        }
+    }
+    if let Some(count) = file.pending_per_principal {
+        let fine = (1..=10_000).contains(&count);
+        config.pending_per_principal_max =
+            if fine { count } else { return Err(Error::usage("`limits.pending_per_principal` is 1 to 10000")) };
+    }
+    Ok(config)
+}
+
+/// Opens the organisation of these settings. Blocking work, so on a thread for it.
+pub async fn open(data: PathBuf, config: Config, admin_token: AdminToken) -> Result<Authority, Error> {
+    let opened = tokio::task::spawn_blocking(move || {
+        let url = environment::database_url();
+        let root_key = environment::root_key_file();
+        Authority::open(Opening {
+            data_dir: &data,
+            database_url: url.as_ref().map(crate::hidden::Hidden::reveal),
+            root_key_file: root_key.as_deref(),
+            admin_token,
+            config,
+            clock: Clock::System,
+        })
+    });
+    let opened = opened.await.map_err(|error| Error::fault(format!("cannot start: {error}")))?;
+    opened.map_err(|error| Error::fault(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_limit_is_an_error_and_not_the_default() {
+        assert!(toml::from_str::<File>("[limits]\nsesion_s = 5").is_err());
+        assert!(toml::from_str::<File>("[server]\nlisten = \"127.0.0.1:1\"\n[limits]\nsession_s = 5").is_ok());
+        assert!(limits(&Limits { session_s: Some(0), ..Limits::default() }, false).is_err());
+    }
+
+    #[test]
+    fn cookies_are_secure_everywhere_but_on_plain_loopback() {
+        let settings = |listen: &str, public_url: Option<&str>| Settings {
+            data: PathBuf::new(),
+            listen: listen.parse().unwrap(),
+            public_url: public_url.map(str::to_owned),
+            config: Config::default(),
+            log_level: String::new(),
+            log_json: false,
+        };
+        assert!(!settings("127.0.0.1:1", None).secure_cookies());
+        assert!(settings("0.0.0.0:1", None).secure_cookies());
+        assert!(settings("127.0.0.1:1", Some("https://x")).secure_cookies());
+    }
+}

@@ -1,0 +1,189 @@
+//! One call: what came in, who it is from, and how an answer is put into words.
+
+use std::net::IpAddr;
+
+use axum::{
+    body::{Body, Bytes},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    response::Response,
+};
+use portcullis_authority::{Answer, Caller, Done, Meta, Plan, Refusal, Waiting};
+use portcullis_kernel::refusal::Code;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+
+use crate::app::App;
+
+/// A request after it was authenticated.
+pub(crate) struct Call {
+    pub(crate) app: App,
+    pub(crate) caller: Option<Caller>,
+    pub(crate) path: Vec<(String, String)>,
+    pub(crate) query: Vec<(String, String)>,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    pub(crate) meta: Meta,
+    pub(crate) peer: IpAddr,
+}
+
+impl Call {
+    /// Who calls. The router refuses a call without one before a handler sees it.
+    pub(crate) fn caller(&self) -> Result<&Caller, Refusal> {
+        self.caller.as_ref().ok_or_else(|| Refusal::new(Code::Unauthenticated))
+    }
+
+    /// A path parameter, parsed.
+    pub(crate) fn path<T: std::str::FromStr>(&self, name: &str) -> Result<T, Refusal> {
+        let text = self.path.iter().find(|(n, _)| n == name).map(|(_, text)| text.as_str()).unwrap_or_default();
+        text.parse().map_err(|_| Refusal::because(Code::InvalidRequest, format!("`{name}` in the path is malformed")))
+    }
+
+    /// A query parameter; it may come once.
+    pub(crate) fn query(&self, name: &str) -> Result<Option<&str>, Refusal> {
+        let mut found = self.query.iter().filter(|(n, _)| n == name).map(|(_, text)| text.as_str());
+        let first = found.next();
+        if found.next().is_some() {
+            return Err(Refusal::because(Code::InvalidRequest, format!("query parameter `{name}` comes twice")));
+        }
+        Ok(first)
+    }
+
+    /// A query parameter, parsed.
+    pub(crate) fn query_as<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, Refusal> {
+        let malformed = |_| Refusal::because(Code::InvalidRequest, format!("query parameter `{name}` is malformed"));
+        self.query(name)?
+            .map(|text| {
+                text.parse().map_err(|e: T::Err| {
+                    let _: () = drop(e);
+                    malformed(())
+                })
+            })
+            .transpose()
+    }
+
+    /// Refuses query parameters the route does not know: a misspelt one must not be ignored.
+    pub(crate) fn only_query(&self, known: &[&str]) -> Result<(), Refusal> {
+        match self.query.iter().find(|(name, _)| !known.contains(&name.as_str())) {
+            Some(_) => Err(Refusal::because(
+                Code::InvalidRequest,
+                format!("unknown query parameter; known: {}", known.join(", ")),
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// A header as text.
+    pub(crate) fn header(&self, name: &str) -> Result<Option<&str>, Refusal> {
+        let malformed = |_| Refusal::because(Code::InvalidRequest, format!("header `{name}` is malformed"));
+        self.headers.get(name).map(|value| value.to_str().map_err(malformed)).transpose()
+    }
+
+    /// The body, strictly.
+    pub(crate) fn input<T: DeserializeOwned>(&self) -> Result<T, Refusal> {
+        let content_type =
+            self.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let media_type = content_type.split(';').next().unwrap_or_default().trim();
+        if !media_type.eq_ignore_ascii_case("application/json") {
+            return Err(Refusal::new(Code::UnsupportedMediaType));
+        }
+        crate::json::read(&self.body)
+    }
+
+    /// The body where one may be left out.
+    pub(crate) fn input_or_default<T: DeserializeOwned + Default>(&self) -> Result<T, Refusal> {
+        if self.body.is_empty() { Ok(T::default()) } else { self.input() }
+    }
+
+    /// Refuses a body where none is read: what is ignored cannot be meant.
+    pub(crate) fn no_body(&self) -> Result<(), Refusal> {
+        self.input_or_default::<Nothing>().map(|Nothing {}| ())
+    }
+}
+
+/// An empty object.
+#[derive(Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+/// What `Call::from_parts` checks about method and header before a handler runs.
+pub(crate) fn is_change(method: &Method) -> bool {
+    !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
+/// A JSON answer.
+pub(crate) fn json(status: StatusCode, body: &impl serde::Serialize) -> Result<Response, Refusal> {
+    let text = serde_json::to_vec(body).map_err(|error| {
+        let mut refusal = Refusal::new(Code::Internal);
+        refusal.internal = Some(error.to_string());
+        refusal
+    })?;
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
+}
+
+/// A 200 with JSON.
+pub(crate) fn ok(body: &impl serde::Serialize) -> Result<Response, Refusal> {
+    json(StatusCode::OK, body)
+}
+
+/// Puts the answer of the door into words: done, held or plan. `words` gives status and body of the first; the audit id
+/// and the consequences are added.
+pub(crate) fn answered<T>(
+    answer: Answer<T>,
+    words: impl FnOnce(T) -> (StatusCode, Value),
+) -> Result<Response, Refusal> {
+    match answer {
+        Answer::Done(Done { value, audit_id, consequences, replayed }) => {
+            let (status, mut body) = words(value);
+            if let Value::Object(members) = &mut body {
+                members.insert("audit_id".into(), audit_id.into());
+                members.insert("consequences".into(), json!(consequences));
+            }
+            let mut response = json(status, &body)?;
+            if replayed {
+                response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
+            }
+            Ok(response)
+        }
+        Answer::Held(waiting) => held(&waiting),
+        Answer::Plan(plan) => planned(*plan),
+    }
+}
+
+fn held(waiting: &Waiting) -> Result<Response, Refusal> {
+    json(
+        StatusCode::ACCEPTED,
+        &json!({
+            "status": "pending_approval",
+            "approval_id": waiting.approval,
+            "action": waiting.action,
+            "reason": waiting.reason,
+            "status_url": format!("/approvals/{}", waiting.approval),
+            "expires_at": portcullis_authority::clock::rfc3339(waiting.expires_at),
+            "audit_id": waiting.audit_id,
+        }),
+    )
+}
+
+fn planned(plan: Plan) -> Result<Response, Refusal> {
+    let mut body = Map::new();
+    body.insert("dry_run".into(), true.into());
+    body.insert("decision".into(), plan.decision.into());
+    body.insert("rule".into(), plan.rule.into());
+    body.insert("consequences".into(), json!(plan.consequences));
+    body.insert("impact".into(), json!(plan.impact));
+    if let Some(requirements) = plan.requirements {
+        let votes = requirements.votes.iter().map(|(who, count)| json!({"who": who, "count": count}));
+        body.insert("requirements".into(), votes.collect());
+        body.insert("checklist".into(), json!(requirements.checklist));
+    }
+    if let Some(refusal) = plan.refusal {
+        body.insert("refusal".into(), crate::problem::body(&refusal, ""));
+        body.insert("code".into(), refusal.code.as_str().into());
+        body.insert("error".into(), refusal.code.error().into());
+        body.insert("next_step".into(), refusal.next_step.as_deref().unwrap_or(refusal.code.next_step()).into());
+    }
+    ok(&Value::Object(body))
+}

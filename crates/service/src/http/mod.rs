@@ -1,0 +1,32 @@
+//! Handlers, one noun per file, and the one list of routes.
+
+mod approvals;
+mod audit;
+mod operators;
+mod secrets;
+mod session;
+mod system;
+mod tokens;
+mod values;
+mod workspaces;
+
+use crate::operation::Operation;
+
+/// Every route there is.
+pub fn registry() -> Vec<Operation> {
+    let mut all = Vec::new();
+    for part in [
+        system::operations(),
+        session::operations(),
+        workspaces::operations(),
+        secrets::operations(),
+        values::operations(),
+        tokens::operations(),
+        approvals::operations(),
+        operators::operations(),
+        audit::operations(),
+    ] {
+        all.extend(part);
+    }
+    all
+}

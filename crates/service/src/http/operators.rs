@@ -1,0 +1,93 @@
+//! Operators and policies.
+
+use axum::{
+    http::{Method, StatusCode},
+    response::Response,
+};
+use portcullis_authority::{OperatorView, PolicyView, Refusal};
+use portcullis_kernel::deed::{OperatorCreate, OperatorUpdate, PolicyAdd, PolicyRemove};
+use serde_json::json;
+
+use crate::{
+    call::{Call, answered, ok},
+    operation::Operation,
+    wire,
+};
+
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        Operation::new("operator_list", Method::GET, "/operators", "Operators", list).output::<Vec<OperatorView>>(),
+        Operation::new("operator_create", Method::POST, "/operators", "Create an operator", create)
+            .input::<wire::CreateOperator>(),
+        Operation::new(
+            "operator_update",
+            Method::PATCH,
+            "/operators/{operator}",
+            "Change role or groups, disable",
+            update,
+        )
+        .input::<wire::UpdateOperator>(),
+        Operation::new("policy_list", Method::GET, "/policies", "Policies, shipped and added", policies)
+            .output::<Vec<PolicyView>>(),
+        Operation::new("policy_add", Method::POST, "/policies", "Add a policy", add).input::<wire::AddPolicy>(),
+        Operation::new("policy_remove", Method::DELETE, "/policies/{policy}", "Remove an added policy", remove),
+        Operation::new("policy_check", Method::POST, "/policies/check", "Whether a policy could be added", check)
+            .input::<wire::CheckPolicy>(),
+    ]
+}
+
+async fn list(call: Call) -> Result<Response, Refusal> {
+    ok(&call.app.authority.operators(call.caller()?).await?)
+}
+
+async fn create(call: Call) -> Result<Response, Refusal> {
+    call.only_query(&["dry_run"])?;
+    let input: wire::CreateOperator = call.input()?;
+    let action = OperatorCreate { email: input.email.clone(), role: input.role, groups: input.groups };
+    // Whoever is no human is refused behind the door without a hash being made: it costs a core and 19 MiB.
+    let password = match call.caller()?.is_operator() {
+        true => call.app.authority.hash_password(input.password.into_text()).await?,
+        false => portcullis_authority::NewPassword::unusable(),
+    };
+    let answer = call.app.authority.perform(call.caller()?, call.meta.clone(), action, password).await?;
+    answered(answer, |done| (StatusCode::CREATED, json!({"id": done.id, "email": input.email, "role": input.role})))
+}
+
+async fn update(call: Call) -> Result<Response, Refusal> {
+    call.only_query(&["dry_run"])?;
+    let input: wire::UpdateOperator = call.input()?;
+    let action = OperatorUpdate {
+        operator: call.path("operator")?,
+        role: input.role,
+        groups: input.groups,
+        disabled: input.disabled,
+    };
+    let answer = call.app.authority.perform(call.caller()?, call.meta.clone(), action, ()).await?;
+    answered(answer, |done| (StatusCode::OK, json!({"status": "saved", "id": done.id})))
+}
+
+async fn policies(call: Call) -> Result<Response, Refusal> {
+    ok(&call.app.authority.policies(call.caller()?).await?)
+}
+
+async fn add(call: Call) -> Result<Response, Refusal> {
+    call.only_query(&["dry_run"])?;
+    let input: wire::AddPolicy = call.input()?;
+    let action = PolicyAdd { name: input.name, text: input.text };
+    let answer = call.app.authority.perform(call.caller()?, call.meta.clone(), action, ()).await?;
+    answered(answer, |done| (StatusCode::CREATED, json!({"status": "added", "id": done.id})))
+}
+
+async fn remove(call: Call) -> Result<Response, Refusal> {
+    call.only_query(&["dry_run"])?;
+    call.no_body()?;
+    let action = PolicyRemove { policy: call.path("policy")? };
+    let answer = call.app.authority.perform(call.caller()?, call.meta.clone(), action, ()).await?;
+    answered(answer, |done| (StatusCode::OK, json!({"status": "removed", "id": done.id})))
+}
+
+async fn check(call: Call) -> Result<Response, Refusal> {
+    let input: wire::CheckPolicy = call.input()?;
+    let slots = call.app.authority.policy_check(call.caller()?, &input.text)?;
+    ok(&json!({"status": "valid", "slots": slots}))
+}

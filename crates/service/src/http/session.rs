@@ -1,0 +1,116 @@
+//! Logging in and out, re-authentication, one-time claims, enrolment.
+
+use axum::{
+    http::{HeaderValue, Method, StatusCode, header},
+    response::Response,
+};
+use portcullis_authority::{Opened, Refusal, clock::rfc3339};
+use portcullis_kernel::refusal::Code;
+use serde_json::json;
+
+use crate::{
+    app::App,
+    call::{Call, json as json_response, ok},
+    http::values,
+    operation::Operation,
+    wire,
+};
+
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        Operation::new("login", Method::POST, "/auth/login", "Open a session", login).public().input::<wire::Login>(),
+        Operation::new("claim", Method::POST, "/auth/claim", "Make the first operator from the claim link", claim)
+            .public()
+            .input::<wire::Claim>(),
+        Operation::new(
+            "register",
+            Method::POST,
+            "/registry/register",
+            "Turn an enrolment code into a workspace token",
+            register,
+        )
+        .public()
+        .input::<wire::Register>(),
+        Operation::new("step_up", Method::POST, "/auth/step-up", "Re-authenticate", step_up).input::<wire::StepUp>(),
+        Operation::new("logout", Method::POST, "/auth/logout", "End the session", logout),
+        Operation::new("session", Method::GET, "/auth/session", "The session", session),
+        Operation::new("token_claim", Method::POST, "/auth/token-claims", "Take a minted token, once", token_claim)
+            .input::<wire::ClaimToken>(),
+    ]
+}
+
+fn cookie(app: &App, value: &str, max_age_s: i64) -> Result<HeaderValue, Refusal> {
+    let secure = if app.settings.secure_cookies { "; Secure" } else { "" };
+    let text = format!("{}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={max_age_s}{secure}", app.cookie_name());
+    HeaderValue::from_str(&text).map_err(|_| Refusal::new(Code::Internal))
+}
+
+async fn login(call: Call) -> Result<Response, Refusal> {
+    let input: wire::Login = call.input()?;
+    let authority = &call.app.authority;
+    let opened =
+        authority.login(call.meta.clone(), &input.email, input.password.into_text(), call.peer.to_string()).await?;
+    let Opened { token, csrf, operator, email, role, expires_at } = opened;
+    let mut response = ok(&json!({
+        "csrf_token": csrf,
+        "operator": {"id": operator, "email": email, "role": role},
+        "expires_at": rfc3339(expires_at),
+        "idle_timeout_s": authority.config().session_idle_ms / 1000,
+    }))?;
+    let max_age_s = expires_at.since_ms(authority.now()) / 1000;
+    response.headers_mut().insert(header::SET_COOKIE, cookie(&call.app, token.expose(), max_age_s)?);
+    Ok(response)
+}
+
+async fn claim(call: Call) -> Result<Response, Refusal> {
+    let input: wire::Claim = call.input()?;
+    let (token, password) = (input.token.into_text(), input.password.into_text());
+    let id = call.app.authority.claim_operator(call.meta.clone(), token, input.email.clone(), password).await?;
+    json_response(StatusCode::CREATED, &json!({"id": id, "email": input.email, "role": "owner"}))
+}
+
+async fn register(call: Call) -> Result<Response, Refusal> {
+    let input: wire::Register = call.input()?;
+    let redeemed = call.app.authority.redeem_enrolment(call.meta.clone(), input.code.into_text(), input.id).await?;
+    ok(&json!({
+        "status": "registered", "workspace_id": input.id, "id": redeemed.id, "auth_token": redeemed.token.expose(),
+        "expires_at": rfc3339(redeemed.expires_at),
+    }))
+}
+
+async fn step_up(call: Call) -> Result<Response, Refusal> {
+    let input: wire::StepUp = call.input()?;
+    let address = call.peer.to_string();
+    let until =
+        call.app.authority.step_up(call.meta.clone(), call.caller()?, input.password.into_text(), &address).await?;
+    ok(&json!({"status": "stepped_up", "step_up_until": rfc3339(until)}))
+}
+
+async fn logout(call: Call) -> Result<Response, Refusal> {
+    call.no_body()?;
+    if !call.caller()?.is_operator() {
+        return Err(Refusal::new(Code::HumanRequired));
+    }
+    call.app.authority.logout(call.meta.clone(), call.caller()?).await?;
+    let mut response = ok(&json!({"status": "logged_out"}))?;
+    response.headers_mut().insert(header::SET_COOKIE, cookie(&call.app, "", 0)?);
+    Ok(response)
+}
+
+async fn session(call: Call) -> Result<Response, Refusal> {
+    let caller = call.caller()?;
+    let operator = call.app.authority.operator_of(caller).await?;
+    ok(&json!({
+        "operator": operator,
+        "csrf_token": caller.csrf(),
+        "expires_at": rfc3339(caller.expires_at()),
+        "step_up_until": caller.stepped_up_until().map(rfc3339),
+    }))
+}
+
+async fn token_claim(call: Call) -> Result<Response, Refusal> {
+    let input: wire::ClaimToken = call.input()?;
+    let token =
+        call.app.authority.claim_token(call.meta.clone(), call.caller()?, input.claim_token.into_text()).await?;
+    values::claimed(&token)
+}

@@ -1,0 +1,57 @@
+//! The refusal contract as an HTTP answer: RFC 9457 problem documents.
+
+use axum::{
+    body::Body,
+    http::{HeaderValue, StatusCode, header},
+    response::Response,
+};
+use portcullis_authority::Refusal;
+use portcullis_kernel::refusal::Code;
+use serde_json::{Map, Value, json};
+
+/// The body of a refusal.
+pub(crate) fn body(refusal: &Refusal, request_id: &str) -> Value {
+    let code = refusal.code;
+    let mut members = Map::new();
+    for (name, value) in &refusal.extras {
+        members.insert(name.clone(), value.clone());
+    }
+    let fixed = json!({
+        "type": format!("urn:portcullis:refusal:{}", code.as_str()),
+        "title": code.error(),
+        "status": code.status(),
+        "code": code.as_str(),
+        "error": code.error(),
+        "reason": refusal.reason,
+        "retryable": code.retryable(),
+        "denied_class": code.class().as_str(),
+        "next_step": refusal.next_step.as_deref().unwrap_or(code.next_step()),
+        "audit_id": refusal.audit_id,
+        "workspace_id": refusal.workspace_id,
+        "key": refusal.key,
+        "rule": refusal.rule,
+        "issue": refusal.issue,
+        "request_id": request_id,
+    });
+    if let Value::Object(fixed) = fixed {
+        members.extend(fixed);
+    }
+    Value::Object(members)
+}
+
+/// The answer to a refusal.
+pub(crate) fn response(refusal: &Refusal, request_id: &str) -> Response {
+    let status = StatusCode::from_u16(refusal.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = Response::new(Body::from(body(refusal, request_id).to_string()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    if status == StatusCode::UNAUTHORIZED {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"portcullis\""));
+    }
+    let wait_ms = refusal.retry_after_ms.or(matches!(refusal.code, Code::Busy | Code::ShuttingDown).then_some(1000));
+    if let Some(wait_ms) = wait_ms {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from((wait_ms.max(0) as u64).div_ceil(1000)));
+    }
+    response
+}

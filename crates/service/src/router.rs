@@ -1,0 +1,231 @@
+//! From a request to a handler: request id, limits, credential, CSRF, then the handler; afterwards headers, log, metrics.
+//! The order is the order of safety: nothing of a body is read before the caller is known.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    extract::{RawPathParams, Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header},
+    response::Response,
+    routing::{MethodFilter, MethodRouter, on},
+};
+use futures_util::FutureExt;
+use portcullis_authority::{Caller, CredentialKind, Meta, Presented, Refusal};
+use portcullis_kernel::refusal::Code;
+use subtle::ConstantTimeEq;
+
+use crate::{
+    app::App,
+    call::{Call, is_change},
+    operation::{Auth, Operation},
+    problem,
+};
+
+/// Largest total of header names and values, in bytes.
+const HEADER_BYTES_MAX: usize = 16 * 1024;
+/// How long a body may take to arrive.
+const BODY_WAIT: Duration = Duration::from_secs(30);
+/// Longest idempotency key, in characters.
+const IDEMPOTENCY_KEY_MAX: usize = 128;
+
+/// The router of an application.
+pub fn router(app: App) -> Router {
+    let mut paths: BTreeMap<&'static str, MethodRouter<App>> = BTreeMap::new();
+    for operation in crate::http::registry() {
+        let filter = MethodFilter::try_from(operation.method.clone()).unwrap_or(MethodFilter::GET);
+        let path = operation.path;
+        let operation = Arc::new(operation);
+        let handler = move |State(app): State<App>, params: RawPathParams, request: Request| {
+            let path = params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+            handle(app, Arc::clone(&operation), path, request)
+        };
+        let known = paths.remove(path).unwrap_or_default();
+        paths.insert(path, known.merge(on(filter, handler)));
+    }
+    let mut router = Router::new();
+    for (path, methods) in paths {
+        router = router.route(path, methods);
+    }
+    router.fallback(not_found).method_not_allowed_fallback(not_allowed).with_state(app)
+}
+
+async fn not_found(State(app): State<App>) -> Response {
+    bare(&app, Code::RouteNotFound)
+}
+
+async fn not_allowed(State(app): State<App>) -> Response {
+    bare(&app, Code::MethodNotAllowed)
+}
+
+fn bare(app: &App, code: Code) -> Response {
+    let request_id = request_id(app);
+    finish(problem::response(&Refusal::new(code), &request_id), &request_id)
+}
+
+fn request_id(app: &App) -> String {
+    portcullis_authority::vault::uuid_v7(app.authority.now().0).to_string()
+}
+
+async fn handle(app: App, operation: Arc<Operation>, path: Vec<(String, String)>, request: Request) -> Response {
+    let began = Instant::now();
+    let request_id = request_id(&app);
+    let method = request.method().clone();
+    let mut who = String::new();
+    let served = AssertUnwindSafe(serve(&app, &operation, path, request, &request_id, &mut who)).catch_unwind().await;
+    let result = served.unwrap_or_else(|_| Err(Refusal::new(Code::Internal)));
+    let (response, code) = match result {
+        Ok(response) => (response, None),
+        Err(refusal) => {
+            if refusal.code.status() >= 500 || refusal.internal.is_some() {
+                tracing::warn!(request_id, operation = operation.id, code = %refusal.code, detail = refusal.internal.as_deref().unwrap_or_default(), "refused for an internal reason");
+            }
+            if refusal.audit_id.is_none() && refusal.code.status() == 403 {
+                app.metrics.unaudited();
+            }
+            (problem::response(&refusal, &request_id), Some(refusal.code))
+        }
+    };
+    let status = response.status().as_u16();
+    app.metrics.request(operation.id, status, code, began.elapsed());
+    // Names and numbers only: never a path, a query, a header or a body.
+    tracing::info!(request_id, operation = operation.id, %method, status, code = code.map(Code::as_str).unwrap_or_default(), who, elapsed_us = began.elapsed().as_micros() as u64, "request");
+    finish(response, &request_id)
+}
+
+async fn serve(
+    app: &App,
+    operation: &Operation,
+    path: Vec<(String, String)>,
+    request: Request,
+    request_id: &str,
+    who: &mut String,
+) -> Result<Response, Refusal> {
+    let peer = request.extensions().get::<SocketAddr>().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), SocketAddr::ip);
+    let (parts, body) = request.into_parts();
+    let header_bytes: usize = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if header_bytes > HEADER_BYTES_MAX {
+        return Err(Refusal::new(Code::HeadersTooLarge));
+    }
+    let caller = match operation.auth {
+        Auth::Public => None,
+        Auth::Caller => Some(authenticate(app, &parts.headers).await?),
+    };
+    if let Some(caller) = &caller {
+        *who = caller.principal().to_string();
+        csrf(caller, &parts.method, &parts.headers)?;
+    }
+    let meta = meta(&parts.headers, &parts.uri, &parts.method, request_id)?;
+    let body = read_body(body, operation.body_bytes_max).await?;
+    let query = query(&parts.uri)?;
+    let call = Call { app: app.clone(), caller, path, query, headers: parts.headers, body, meta, peer };
+    (operation.handler)(call).await
+}
+
+/// A bearer or a session. Where there is an `Authorization` header the cookie is not looked at: adding a cookie to a
+/// token, forged or not, never changes who it is.
+async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Caller, Refusal> {
+    let mut authorization = headers.get_all(header::AUTHORIZATION).iter();
+    if let Some(value) = authorization.next() {
+        let text = value.to_str().map_err(|_| Refusal::new(Code::CredentialInvalid))?;
+        let (scheme, token) = text.split_once(' ').unwrap_or((text, ""));
+        if authorization.next().is_some() || !scheme.eq_ignore_ascii_case("bearer") || token.trim().is_empty() {
+            return Err(Refusal::new(Code::CredentialInvalid));
+        }
+        return app.authority.authenticate(Presented::Bearer(token.trim())).await;
+    }
+    match session_cookie(app, headers) {
+        Some(token) => app.authority.authenticate(Presented::Cookie(token)).await,
+        None => Err(Refusal::new(Code::Unauthenticated)),
+    }
+}
+
+/// The session cookie, if exactly one came.
+pub(crate) fn session_cookie<'a>(app: &App, headers: &'a HeaderMap) -> Option<&'a str> {
+    let cookies =
+        headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(';'));
+    let mut found =
+        cookies.filter_map(|pair| pair.trim().split_once('=')).filter(|(name, _)| *name == app.cookie_name());
+    match (found.next(), found.next()) {
+        (Some((_, token)), None) => Some(token),
+        _ => None,
+    }
+}
+
+fn csrf(caller: &Caller, method: &Method, headers: &HeaderMap) -> Result<(), Refusal> {
+    if caller.kind() != Some(CredentialKind::Session) || !is_change(method) {
+        return Ok(());
+    }
+    let sent = headers.get("x-csrf-token").map(HeaderValue::as_bytes).unwrap_or_default();
+    let same = caller.csrf().is_some_and(|own| bool::from(own.as_bytes().ct_eq(sent)));
+    if same { Ok(()) } else { Err(Refusal::new(Code::CsrfRequired)) }
+}
+
+fn meta(headers: &HeaderMap, uri: &Uri, method: &Method, request_id: &str) -> Result<Meta, Refusal> {
+    let malformed = || Refusal::because(Code::InvalidRequest, "`Idempotency-Key` is 1 to 128 visible ASCII characters");
+    let idempotency_key = match headers.get("idempotency-key").filter(|_| is_change(method)) {
+        None => None,
+        Some(value) => {
+            let text = value.to_str().map_err(|_| malformed())?;
+            let fine = (1..=IDEMPOTENCY_KEY_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+            Some(if fine { text.to_owned() } else { return Err(malformed()) })
+        }
+    };
+    let dry_run = query(uri)?.iter().find(|(name, _)| name == "dry_run").map(|(_, value)| value.clone());
+    let dry_run = match dry_run.as_deref() {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => return Err(Refusal::because(Code::InvalidRequest, "`dry_run` is `true` or `false`")),
+    };
+    Ok(Meta { request_id: request_id.to_owned(), idempotency_key, dry_run })
+}
+
+fn query(uri: &Uri) -> Result<Vec<(String, String)>, Refusal> {
+    let text = uri.query().unwrap_or_default();
+    if text.len() > 4096 {
+        return Err(Refusal::because(Code::InvalidRequest, "the query is longer than 4096 bytes"));
+    }
+    Ok(form_urlencoded::parse(text.as_bytes()).into_owned().collect())
+}
+
+async fn read_body(body: Body, max: usize) -> Result<axum::body::Bytes, Refusal> {
+    let read = tokio::time::timeout(BODY_WAIT, to_bytes(body, max)).await;
+    let read = read.map_err(|_| Refusal::because(Code::InvalidRequest, "the body did not arrive in time"))?;
+    read.map_err(|error| {
+        // The limit is the only error whose source says so; a broken connection has nobody left to read the answer.
+        let too_large = std::error::Error::source(&error).is_some_and(|source| source.to_string().contains("limit"));
+        if too_large {
+            Refusal::new(Code::BodyTooLarge)
+        } else {
+            Refusal::because(Code::InvalidRequest, "the body broke off")
+        }
+    })
+}
+
+fn finish(mut response: Response, request_id: &str) -> Response {
+    let headers = response.headers_mut();
+    for (name, value) in [
+        ("x-content-type-options", "nosniff"),
+        ("x-frame-options", "DENY"),
+        ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+        ("referrer-policy", "no-referrer"),
+        ("cross-origin-resource-policy", "same-origin"),
+        ("cache-control", "no-store"),
+    ] {
+        let name = HeaderName::from_static(name);
+        if !headers.contains_key(&name) {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+    }
+    if let Ok(value) = HeaderValue::from_str(request_id) {
+        headers.insert("x-request-id", value);
+    }
+    response
+}

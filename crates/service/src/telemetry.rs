@@ -1,0 +1,65 @@
+//! Logs and metrics. Field names are here in one place; a value is in none of them.
+
+use std::{sync::OnceLock, time::Duration};
+
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use portcullis_authority::Authority;
+use portcullis_kernel::refusal::Code;
+
+/// Upper bounds of the latency histogram, in seconds.
+const BUCKETS: [f64; 12] = [0.000_5, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+
+/// The metrics of this process. There is one recorder a process, however many applications a test starts.
+#[derive(Clone)]
+pub(crate) struct Metrics(Option<PrometheusHandle>);
+
+/// Installs the recorder once.
+pub(crate) fn metrics() -> Metrics {
+    static HANDLE: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
+    let handle = HANDLE.get_or_init(|| {
+        let builder = PrometheusBuilder::new().set_buckets(&BUCKETS).ok()?;
+        let recorder = builder.build_recorder();
+        let handle = recorder.handle();
+        metrics::set_global_recorder(recorder).ok()?;
+        Some(handle)
+    });
+    Metrics(handle.clone())
+}
+
+impl Metrics {
+    /// Counts a request.
+    pub(crate) fn request(&self, operation: &'static str, status: u16, code: Option<Code>, elapsed: Duration) {
+        metrics::counter!("portcullis_requests_total", "operation" => operation, "status" => status.to_string())
+            .increment(1);
+        metrics::histogram!("portcullis_request_seconds", "operation" => operation).record(elapsed.as_secs_f64());
+        if let Some(code) = code {
+            metrics::counter!("portcullis_refusals_total", "code" => code.as_str()).increment(1);
+        }
+    }
+
+    /// Counts a refusal that the store could not take into the log.
+    pub(crate) fn unaudited(&self) {
+        metrics::counter!("portcullis_refusals_without_audit_event_total").increment(1);
+    }
+
+    /// The Prometheus page.
+    pub(crate) fn render(&self, authority: &Authority) -> String {
+        let stats = authority.stats();
+        metrics::gauge!("portcullis_writer_queue").set(stats.writer.queued as f64);
+        metrics::counter!("portcullis_writer_batches_total").absolute(stats.writer.batches);
+        metrics::counter!("portcullis_writer_jobs_total").absolute(stats.writer.jobs);
+        metrics::counter!("portcullis_writer_failed_commits_total").absolute(stats.writer.failed_commits);
+        metrics::counter!("portcullis_writer_panics_total").absolute(stats.writer.panics);
+        metrics::gauge!("portcullis_event_position").set(stats.event_id as f64);
+        self.0.as_ref().map(PrometheusHandle::render).unwrap_or_default()
+    }
+}
+
+/// Starts logging to standard error. `filter` is in the form of `tracing_subscriber::EnvFilter`.
+pub fn log_to_stderr(filter: &str, as_json: bool) {
+    use tracing_subscriber::{EnvFilter, fmt};
+    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    // A second call in one process (tests) keeps the first.
+    let _ = if as_json { builder.json().try_init() } else { builder.try_init() };
+}

@@ -1,0 +1,302 @@
+//! Bodies of requests. Unknown members are refused: what is ignored cannot be meant.
+
+use portcullis_authority::{Refusal, clock};
+use portcullis_kernel::{
+    deed::{DeliverTo, Delivery},
+    id::WorkspaceId,
+    import::Format,
+    name::{DisplayName, Email, Note, SecretKey},
+    operator::Role,
+    refusal::Code,
+    scope::Scopes,
+    secret::{SecretValue, ValueError},
+    time::Timestamp,
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// A secret value on its way in. It can be deserialised and taken; nothing else.
+#[derive(Deserialize, JsonSchema)]
+#[serde(transparent)]
+#[schemars(extend("writeOnly" = true))]
+pub(crate) struct SecretInput(String);
+
+impl SecretInput {
+    /// The value, within its limits.
+    pub(crate) fn into_value(self) -> Result<SecretValue, Refusal> {
+        SecretValue::new(self.0).map_err(|error| {
+            let code = match error {
+                ValueError::TooLarge => Code::ValueTooLarge,
+                ValueError::Empty | ValueError::Nul => Code::ValueInvalid,
+            };
+            Refusal::because(code, error.to_string())
+        })
+    }
+
+    /// A text that is not stored as a secret but must not be shown either: a password, a one-time code.
+    pub(crate) fn into_text(self) -> String {
+        self.0
+    }
+}
+
+/// A key as text: its grammar has a code of its own.
+pub(crate) fn key(text: &str) -> Result<SecretKey, Refusal> {
+    text.parse().map_err(|_| Refusal::new(Code::KeyInvalid))
+}
+
+/// A time in RFC 3339.
+pub(crate) fn time(name: &str, text: Option<&str>) -> Result<Option<Timestamp>, Refusal> {
+    let malformed = || Refusal::because(Code::InvalidField, format!("`{name}` is not a time in RFC 3339"));
+    text.map(|text| clock::parse_rfc3339(text).ok_or_else(malformed)).transpose()
+}
+
+/// Seconds as milliseconds.
+pub(crate) fn seconds(name: &str, seconds: i64) -> Result<i64, Refusal> {
+    let malformed = || Refusal::because(Code::InvalidField, format!("`{name}` is out of range"));
+    seconds.checked_mul(1000).filter(|ms| *ms > 0).ok_or_else(malformed)
+}
+
+/// Set a secret.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SetSecret {
+    pub(crate) key: String,
+    pub(crate) value: SecretInput,
+    #[serde(default)]
+    pub(crate) delivery: Delivery,
+    pub(crate) expires_at: Option<String>,
+    pub(crate) description: Option<Note>,
+    pub(crate) reason: Option<Note>,
+    #[serde(default = "yes")]
+    pub(crate) activate: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Roll back to a version.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RollBack {
+    pub(crate) to_version: i64,
+    pub(crate) reason: Option<Note>,
+}
+
+/// Activate a version.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Activate {
+    pub(crate) version: i64,
+}
+
+/// Destroy one version, or all.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Destroy {
+    pub(crate) version: Option<i64>,
+}
+
+/// Ask a human for a value.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RequestSecret {
+    pub(crate) description: Option<Note>,
+}
+
+/// Import a file.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Import {
+    pub(crate) format: Format,
+    pub(crate) content: SecretInput,
+    #[serde(default)]
+    pub(crate) apply: bool,
+    #[serde(default = "yes")]
+    pub(crate) skip_same: bool,
+}
+
+/// A change set.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ChangeSet {
+    pub(crate) changes: Vec<ChangeLine>,
+    pub(crate) reason: Option<Note>,
+}
+
+/// One line of a change set.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ChangeLine {
+    /// Absent or null: the organisation's default.
+    pub(crate) workspace_id: Option<WorkspaceId>,
+    pub(crate) op: Op,
+    pub(crate) key: String,
+    pub(crate) value: Option<SecretInput>,
+    #[serde(default)]
+    pub(crate) delivery: Delivery,
+    pub(crate) version: Option<i64>,
+    /// 0: the key must not exist.
+    pub(crate) base_version: Option<i64>,
+}
+
+/// What a line does.
+#[derive(Deserialize, JsonSchema, Clone, Copy)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Op {
+    Set,
+    Delete,
+    Rollback,
+    Activate,
+}
+
+/// Mint a token.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MintToken {
+    pub(crate) name: Option<DisplayName>,
+    pub(crate) scopes: Option<Scopes>,
+    pub(crate) expires_in_s: Option<i64>,
+    #[serde(default)]
+    pub(crate) unattended: bool,
+    pub(crate) deliver_to: Option<DeliverTo>,
+}
+
+/// Issue an enrolment code.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Enrol {
+    pub(crate) expires_in_s: Option<i64>,
+}
+
+/// Register an agent that runs elsewhere.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Register {
+    pub(crate) id: WorkspaceId,
+    pub(crate) code: SecretInput,
+}
+
+/// Create a workspace.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CreateWorkspace {
+    pub(crate) name: DisplayName,
+    pub(crate) role: Option<Note>,
+    pub(crate) parent_id: Option<WorkspaceId>,
+    pub(crate) runtime: Option<Note>,
+}
+
+/// Change a workspace.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct UpdateWorkspace {
+    pub(crate) name: Option<DisplayName>,
+    pub(crate) role: Option<Note>,
+    pub(crate) parent_id: Option<WorkspaceId>,
+    pub(crate) runtime: Option<Note>,
+}
+
+/// Ask a human.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Ask {
+    pub(crate) action: DisplayName,
+    pub(crate) reason: Note,
+}
+
+/// Vote.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Decide {
+    pub(crate) decision: Decision,
+    pub(crate) note: Option<Note>,
+    /// Item by item: `ok` or `n/a`.
+    #[serde(default)]
+    pub(crate) checklist: std::collections::BTreeMap<String, Acknowledged>,
+    #[serde(default)]
+    pub(crate) break_glass: bool,
+}
+
+/// A vote.
+#[derive(Deserialize, JsonSchema, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Decision {
+    Approved,
+    Denied,
+}
+
+/// How a checklist item was answered.
+#[derive(Deserialize, JsonSchema, Clone, Copy)]
+pub(crate) enum Acknowledged {
+    #[serde(rename = "ok")]
+    Ok,
+    #[serde(rename = "n/a")]
+    NotApplicable,
+}
+
+/// Log in.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Login {
+    pub(crate) email: Email,
+    pub(crate) password: SecretInput,
+}
+
+/// Re-authenticate.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StepUp {
+    pub(crate) password: SecretInput,
+}
+
+/// Claim the first operator.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Claim {
+    pub(crate) token: SecretInput,
+    pub(crate) email: Email,
+    pub(crate) password: SecretInput,
+}
+
+/// Claim a minted token.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ClaimToken {
+    pub(crate) claim_token: SecretInput,
+}
+
+/// Create an operator.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CreateOperator {
+    pub(crate) email: Email,
+    pub(crate) password: SecretInput,
+    pub(crate) role: Role,
+    #[serde(default)]
+    pub(crate) groups: Vec<DisplayName>,
+}
+
+/// Change an operator.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct UpdateOperator {
+    pub(crate) role: Option<Role>,
+    pub(crate) groups: Option<Vec<DisplayName>>,
+    pub(crate) disabled: Option<bool>,
+}
+
+/// Add a policy.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AddPolicy {
+    pub(crate) name: DisplayName,
+    pub(crate) text: String,
+}
+
+/// Check a policy.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CheckPolicy {
+    pub(crate) text: String,
+}
