@@ -12,6 +12,16 @@ use std::{
 
 use super::{Conn, DbError, Role, Target, off_runtime};
 
+macro_rules! counts {
+    ($($table:literal)*) => { [$(($table, concat!("SELECT COUNT(*) FROM ", $table))),*] };
+}
+
+/// The tables, and how to count each.
+const COUNTS: [(&str, &str); 15] = counts! {
+    "audit" "checkpoints" "events" "keys" "workspaces" "intents" "secrets" "secret_versions" "operators" "credentials"
+    "approvals" "votes" "policies" "idempotency" "meta"
+};
+
 /// One empty database. Dropping it removes the database and the directory.
 pub struct TestDb {
     /// `sqlite` or `postgres`, for messages.
@@ -63,6 +73,30 @@ impl TestDb {
     pub fn with<T: Send>(&self, work: impl FnOnce(&mut Conn) -> Result<T, DbError> + Send) -> T {
         let done = off_runtime(|| work(&mut Conn::open(&self.target, Role::Writer)?));
         or_panic(self.engine, done)
+    }
+
+    /// How many rows each table has: what a refusal must leave as it was.
+    pub fn rows(&self) -> std::collections::BTreeMap<&'static str, i64> {
+        let count = |conn: &mut Conn, sql| conn.query_opt(sql, &[])?.map_or(Ok(0), |row| row.int(0));
+        self.with(|conn| COUNTS.iter().map(|(table, sql)| Ok((*table, count(conn, sql)?))).collect())
+    }
+
+    /// The first column of the first row, as an integer; for looking at a table instead of at an answer.
+    pub fn integer(&self, sql: &'static str) -> i64 {
+        self.with(|conn| {
+            let row = conn.query_opt(sql, &[])?;
+            row.map_or_else(|| Err(DbError::Shape(format!("no row for {sql}"))), |row| row.int(0))
+        })
+    }
+
+    /// The first column of every row, as text.
+    pub fn texts(&self, sql: &'static str) -> Vec<String> {
+        self.with(|conn| conn.query(sql, &[])?.iter().map(|row| Ok(row.text(0)?.to_owned())).collect())
+    }
+
+    /// Runs one statement as it is; for tests that break the store under a running server.
+    pub fn run(&self, sql: &str) {
+        self.with(|conn| conn.script(sql));
     }
 
     /// Runs statements with the placeholders of a migration (`{{int}}`, `{{bytes}}`, `{{strict}}`).
