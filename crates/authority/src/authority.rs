@@ -29,7 +29,7 @@ use crate::{
     refusal::{Answer, Refusal},
     refusal_cache::RefusalCache,
     session::{self, Opened, Redeemed},
-    tables::{credentials, events, operators},
+    tables::{credentials, events, meta, operators},
     vault::{self, PlainToken},
     verify, views,
 };
@@ -58,7 +58,7 @@ impl From<WriterFault> for Refusal {
 /// Whether a write would be taken now, and if not, why.
 #[derive(Debug, Clone, Copy, serde::Serialize)]
 pub struct Readiness {
-    /// The store answers a read.
+    /// Every table answers a read.
     pub store: bool,
     /// The writer commits.
     pub writer: bool,
@@ -351,8 +351,10 @@ impl Authority {
         email: Email,
         password: String,
     ) -> Result<OperatorId, Refusal> {
-        let hash = self.hash_password(password).await?.0;
         let token = zeroize::Zeroizing::new(token);
+        let (presented, now) = (token.clone(), self.now());
+        self.read(move |conn, _| session::first_operator_claim(conn, &presented, now).map(drop)).await?;
+        let hash = self.hash_password(password).await?.0;
         self.write(meta, move |cx| session::claim_operator(cx, &token, email, hash)).await
     }
 
@@ -414,16 +416,18 @@ impl Authority {
     /// Whether a write would be taken now.
     pub async fn readiness(&self) -> Readiness {
         let stats = self.0.writer.stats();
-        let read = self.read(|conn, core| {
-            let audit = verify::head_is_sound(conn, &core.keys().verifier).unwrap_or(false);
-            let keys = keyring::load(conn, core.provider.as_ref(), "").is_ok();
-            let policy = core.policies(conn).is_ok();
-            Ok((audit, keys, policy))
-        });
-        let (audit, keys, policy) = read.await.unwrap_or((false, false, false));
-        let store = audit || keys || policy;
-        // An empty transaction: begin, lock and commit have to work.
-        let writer = store && !stats.last_commit_failed && self.write(Meta::default(), |_| Ok(())).await.is_ok();
+        // Each in a snapshot of its own: PostgreSQL answers nothing more in a transaction after its first error.
+        let store = self.read(|conn, _| Ok(meta::every_table(conn)?)).await.is_ok();
+        let audit = self.read(|conn, core| Ok(verify::head_is_sound(conn, &core.keys().verifier)?));
+        let audit = audit.await.unwrap_or(false);
+        let keys = self.read(|conn, core| Ok(keyring::load(conn, core.provider.as_ref(), "").is_ok()));
+        let keys = keys.await.unwrap_or(false);
+        let policy = self.read(|conn, core| Ok(core.policies(conn).map(drop)?)).await.is_ok();
+        // Begin, lock and commit have to work. After a commit that failed something has to be stored as well: an empty
+        // transaction also commits on a full disk. It is tried and not remembered, or nothing could ever be ready again.
+        let suspect = stats.last_commit_failed;
+        let probe = move |cx: &mut Cx<'_>| if suspect { Ok(meta::rewrite(cx.conn)?) } else { Ok(()) };
+        let writer = store && self.write(Meta::default(), probe).await.is_ok();
         Readiness { store, writer, audit, keys, policy }
     }
 

@@ -16,7 +16,7 @@ use portcullis_kernel::{
 
 use crate::{
     caller::{Caller, CredentialKind},
-    core::Config,
+    core::{Config, Core},
     db::{Conn, DbError},
     gate::Cx,
     refusal::Refusal,
@@ -52,7 +52,7 @@ pub(crate) fn live(row: &CredentialRow, now: Timestamp) -> Result<(), Code> {
 pub(crate) fn standing_of(
     conn: &mut Conn,
     row: &CredentialRow,
-    config: &Config,
+    core: &Core,
     now: Timestamp,
 ) -> Result<Standing, Refusal> {
     Ok(match row.principal {
@@ -62,9 +62,12 @@ pub(crate) fn standing_of(
             let operator = operator
                 .filter(|_| row.kind == CredentialKind::Session)
                 .ok_or_else(|| Refusal::new(Code::CredentialRevoked))?;
-            let stepped_up = stepped_up_until(row, config).is_some_and(|until| now < until);
+            let stepped_up = stepped_up_until(row, &core.config).is_some_and(|until| now < until);
             Standing::Operator { role: operator.role, groups: operator.groups, stepped_up }
         }
+        // The root cannot be removed, the schema says so: nothing to look up, and so nothing that could be unreadable
+        // here before the gate refuses for it and records that it did.
+        Principal::Agent(home) if home == core.root => Standing::Agent,
         Principal::Agent(home) => {
             workspaces::find(conn, home)?.ok_or_else(|| Refusal::new(Code::CredentialRevoked))?;
             Standing::Agent
@@ -91,7 +94,7 @@ pub(crate) fn recheck(cx: &mut Cx<'_>, caller: &Caller) -> Result<(Standing, Sco
     if row.principal != caller.subject.principal {
         return Err(Refusal::new(Code::CredentialInvalid));
     }
-    let standing = standing_of(cx.conn, &row, &cx.core.config, cx.now)?;
+    let standing = standing_of(cx.conn, &row, cx.core, cx.now)?;
     Ok((standing, row.scopes))
 }
 
@@ -105,7 +108,7 @@ pub(crate) fn load(
     with_ancestors: bool,
 ) -> Result<Facts, FactGapOr> {
     let target = target(cx.conn, caller, deed, with_ancestors)?;
-    let reaches = reaches(cx.conn, deed)?;
+    let reaches = reaches(cx.conn, deed, &target)?;
     let quota_spent = match (deed, &caller.subject.principal) {
         (Deed::WorkspaceCreate(_), Principal::Agent(_)) => {
             let since = cx.now.plus_ms(-60 * 60 * 1000).0;
@@ -147,12 +150,13 @@ fn target(conn: &mut Conn, caller: &Caller, deed: &Deed, with_ancestors: bool) -
 }
 
 /// The workspaces the deed's change lands on.
-fn reaches(conn: &mut Conn, deed: &Deed) -> Result<Vec<WorkspaceId>, FactGapOr> {
+fn reaches(conn: &mut Conn, deed: &Deed, target: &TargetFacts) -> Result<Vec<WorkspaceId>, FactGapOr> {
     let mut reached = BTreeSet::new();
     for (scope, key) in deed.secrets_written() {
         match scope {
             SecretScope::Workspace(id) => {
-                if reached.insert(id) {
+                let looked_up = matches!(target, TargetFacts::Workspace { id: known, .. } if *known == id);
+                if reached.insert(id) && !looked_up {
                     require(conn, id)?;
                 }
             }

@@ -18,6 +18,7 @@ use serde_json::json;
 use crate::{
     authn,
     caller::{Caller, CredentialKind},
+    db::Conn,
     facts,
     gate::{self, Cx},
     permit::Writing,
@@ -130,10 +131,10 @@ fn record_session(cx: &mut Cx<'_>, caller: &Caller, name: &str) -> Result<(), Re
 }
 
 /// A live one-time code of one kind.
-fn code(cx: &mut Cx<'_>, text: &str, kind: CredentialKind) -> Result<CredentialRow, Refusal> {
-    let row = credentials::find_by_hash(cx.conn, TokenHash::of_text(text).0.as_slice())?;
+fn code(conn: &mut Conn, text: &str, kind: CredentialKind, now: Timestamp) -> Result<CredentialRow, Refusal> {
+    let row = credentials::find_by_hash(conn, TokenHash::of_text(text).0.as_slice())?;
     let row = row.filter(|row| row.kind == kind).ok_or_else(|| Refusal::new(Code::CredentialInvalid))?;
-    facts::live(&row, cx.now).map_err(Refusal::new)?;
+    facts::live(&row, now).map_err(Refusal::new)?;
     Ok(row)
 }
 
@@ -144,7 +145,7 @@ fn use_up(cx: &mut Cx<'_>, row: &CredentialRow) -> Result<(), Refusal> {
 /// Turns an enrolment code into the workspace's token. The id must fit the code: no id that a stranger names is taken
 /// for anything.
 pub(crate) fn redeem(cx: &mut Cx<'_>, text: &str, workspace: WorkspaceId) -> Result<Redeemed, Refusal> {
-    let row = code(cx, text, CredentialKind::Enrolment)?;
+    let row = code(cx.conn, text, CredentialKind::Enrolment, cx.now)?;
     let fits = row.workspace_id == Some(workspace) && workspaces::find(cx.conn, workspace)?.is_some();
     if !fits {
         return Err(Refusal::new(Code::CredentialInvalid));
@@ -218,6 +219,16 @@ pub(crate) fn first_claim(cx: &mut Cx<'_>) -> Result<Option<PlainToken>, Refusal
     Ok(Some(token))
 }
 
+/// The claim for the first operator, while there is none. Looked at before a password is hashed as well: whoever has no
+/// claim must not cost a core and 19 MiB.
+pub(crate) fn first_operator_claim(conn: &mut Conn, text: &str, now: Timestamp) -> Result<CredentialRow, Refusal> {
+    let row = code(conn, text, CredentialKind::Claim, now)?;
+    if row.name != FIRST_OPERATOR || operators::count(conn)? > 0 {
+        return Err(Refusal::new(Code::CredentialInvalid));
+    }
+    Ok(row)
+}
+
 /// Makes the first operator, an owner, from the claim link.
 pub(crate) fn claim_operator(
     cx: &mut Cx<'_>,
@@ -225,10 +236,7 @@ pub(crate) fn claim_operator(
     email: Email,
     password_hash: String,
 ) -> Result<OperatorId, Refusal> {
-    let row = code(cx, text, CredentialKind::Claim)?;
-    if row.name != FIRST_OPERATOR || operators::count(cx.conn)? > 0 {
-        return Err(Refusal::new(Code::CredentialInvalid));
-    }
+    let row = first_operator_claim(cx.conn, text, cx.now)?;
     use_up(cx, &row)?;
     let caller = authn::system(cx.core, SystemRole::Bootstrap);
     let action = OperatorCreate { email, role: Role::Owner, groups: Vec::new() };
@@ -245,7 +253,7 @@ pub(crate) fn claim_token(
     text: &str,
 ) -> Result<portcullis_kernel::secret::SecretValue, Refusal> {
     crate::views::human(caller)?;
-    let row = code(cx, text, CredentialKind::Claim)?;
+    let row = code(cx.conn, text, CredentialKind::Claim, cx.now)?;
     let sealed = credentials::payload(cx.conn, row.id)?.ok_or_else(|| Refusal::new(Code::CredentialInvalid))?;
     use_up(cx, &row)?;
     let opened = plaintext::open_plan(cx.core, &row.id.to_string(), Some(&sealed));

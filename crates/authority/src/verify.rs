@@ -1,6 +1,9 @@
 //! Verifying a log, live or exported, offline and without secrets: entries, links, checkpoints and their signatures.
 
-use std::io::BufRead;
+use std::{
+    io::BufRead,
+    sync::atomic::{AtomicI64, Ordering::Relaxed},
+};
 
 use portcullis_kernel::{
     audit::{Broken, Entry, FieldHasher, Hash, Walk},
@@ -9,7 +12,7 @@ use portcullis_kernel::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    db::{Conn, DbError, Row},
+    db::{Conn, DbError, Role, Row, Target},
     params,
     tables::{audit, meta},
     vault,
@@ -60,7 +63,7 @@ pub struct Pins {
 /// Checkpoints against a walk: each must be signed, each must name a hash the walk has passed.
 struct Marks {
     key: VerifierKey,
-    /// By size, ascending.
+    /// By size, the smallest last.
     due: Vec<(i64, Hash)>,
     fitted: usize,
 }
@@ -79,6 +82,12 @@ impl Marks {
         }
         due.sort_unstable_by_key(|(size, _)| std::cmp::Reverse(*size));
         Ok(Self { key, due, fitted: 0 })
+    }
+
+    /// The checkpoints up to `end`, for the segment that passes them.
+    fn take_until(&mut self, end: i64) -> Self {
+        let from = self.due.partition_point(|(size, _)| *size > end);
+        Self { key: self.key.clone(), due: self.due.split_off(from), fitted: 0 }
     }
 
     fn pass(&mut self, walk: &Walk) -> Result<(), Broken> {
@@ -133,40 +142,28 @@ fn row_hash(row: &Row, seq: i64, previous: &Hash) -> Result<Hash, DbError> {
     Ok(hasher.finish())
 }
 
-/// Verifies the log of a database. `progress` is told the position now and then.
-pub fn verify_database(conn: &mut Conn, pins: &Pins, progress: &mut dyn FnMut(i64)) -> Result<Verified, VerifyError> {
-    let own = meta::get(conn, crate::authority::VERIFIER_KEY)?.and_then(|text| VerifierKey::parse(&text));
+/// Threads that walk a long log at the same time.
+const SEGMENTS_MAX: usize = 4;
+/// Entries that are worth a thread of their own.
+const SEGMENT_ENTRIES_MIN: i64 = 20_000;
+/// Progress is told this often, in entries.
+const PROGRESS_EVERY: i64 = 8_192;
+
+/// Verifies the log of a database as it stands now, also while a server appends to it. `progress` is told how many
+/// entries are done now and then.
+pub fn verify_database(target: &Target, pins: &Pins, progress: &mut dyn FnMut(i64)) -> Result<Verified, VerifyError> {
+    let mut conn = Conn::open(target, Role::Heavy)?;
+    // One snapshot: the head must not be older than the entries it is compared with.
+    conn.begin_snapshot()?;
+    let own = meta::get(&mut conn, crate::authority::VERIFIER_KEY)?.and_then(|text| VerifierKey::parse(&text));
     let key = choose_key(pins.key.as_ref(), own)?;
-    let mut notes = audit::checkpoints(conn)?;
-    let head = audit::head(conn)?;
+    let mut notes = audit::checkpoints(&mut conn)?;
+    let head = audit::head(&mut conn)?;
     notes.extend(head.iter().map(|(_, _, note)| note.clone()));
     notes.extend(pins.checkpoints.iter().cloned());
     let mut marks = Marks::new(key, &notes)?;
-    let mut walk = Walk::default();
-    let mut broken = None;
-    let read = conn.each(audit::EACH_AFTER, params![0_i64, i64::MAX], &mut |row| {
-        let seq = row.int(0)?;
-        let mut unreadable = None;
-        let step = walk.step(seq, row.bytes(20)?, row.bytes(21)?, |previous| {
-            row_hash(row, seq, previous).unwrap_or_else(|error| {
-                unreadable = Some(error);
-                [0xff; 32]
-            })
-        });
-        if let Some(error) = unreadable {
-            broken = Some(Broken::Unreadable { seq, problem: error.to_string() });
-        } else if let Err(problem) = step.and_then(|()| marks.pass(&walk)) {
-            broken = Some(problem);
-        }
-        if seq % 8192 == 0 {
-            progress(seq);
-        }
-        if broken.is_some() { Err(DbError::Shape("stop".into())) } else { Ok(()) }
-    });
-    if let Some(problem) = broken {
-        return Err(problem.into());
-    }
-    read?;
+    let last = audit::last_seq(&mut conn)?;
+    let walk = walk_database(target, &mut conn, &mut marks, last, progress)?;
     if let Some((size, hash, _)) = head {
         if size > walk.seq {
             return Err(Broken::Tail { size: walk.seq, signed: size }.into());
@@ -182,6 +179,95 @@ pub fn verify_database(conn: &mut Conn, pins: &Pins, progress: &mut dyn FnMut(i6
         return Err(VerifyError::Unreadable("the log has entries but no signed head".into()));
     }
     Ok(marks.finish(&walk)?)
+}
+
+/// Walks the whole log, in segments when it is long. A segment begins with the hash that is stored before it, and the
+/// segment before must end with just that one, so together they are one walk from the start. The first complaint in the
+/// order of the log is the one that is told.
+fn walk_database(
+    target: &Target,
+    conn: &mut Conn,
+    marks: &mut Marks,
+    last: i64,
+    progress: &mut dyn FnMut(i64),
+) -> Result<Walk, VerifyError> {
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(SEGMENTS_MAX) as i64;
+    let count = threads.min(last / SEGMENT_ENTRIES_MIN).max(1);
+    let mut starts = vec![Walk::default()];
+    for n in 1..count {
+        let cut = last / count * n;
+        match audit::hash_at(conn, cut)? {
+            Some(hash) => starts.push(Walk { seq: cut, hash }),
+            // An entry is missing just there: the walk before will say so.
+            None => break,
+        }
+    }
+    let ends: Vec<i64> = starts.iter().skip(1).map(|start| start.seq).chain([last]).collect();
+    let parts: Vec<Marks> = ends.iter().map(|end| marks.take_until(*end)).collect();
+    let done = AtomicI64::new(0);
+    let walked = std::thread::scope(|scope| {
+        let mut segments: Vec<_> = starts.into_iter().zip(ends).zip(parts).collect();
+        let rest = segments.split_off(1);
+        let others: Vec<_> = rest
+            .into_iter()
+            .map(|((start, end), part)| {
+                let done = &done;
+                scope.spawn(move || {
+                    let mut conn = Conn::open(target, Role::Heavy)?;
+                    segment(&mut conn, start, end, part, done, &mut |_| {})
+                })
+            })
+            .collect();
+        let first = segments.pop().map(|((start, end), part)| segment(conn, start, end, part, &done, progress));
+        let panicked = |_| Err(VerifyError::Unreadable("a thread ended early".into()));
+        first
+            .into_iter()
+            .chain(others.into_iter().map(|other| other.join().unwrap_or_else(panicked)))
+            .collect::<Vec<_>>()
+    });
+    let mut end = Walk::default();
+    for segment in walked {
+        let (walk, fitted) = segment?;
+        marks.fitted += fitted;
+        end = walk;
+    }
+    Ok(end)
+}
+
+/// Walks the entries after `walk` up to `end`; returns where it came to and how many checkpoints fitted.
+fn segment(
+    conn: &mut Conn,
+    mut walk: Walk,
+    end: i64,
+    mut marks: Marks,
+    done: &AtomicI64,
+    progress: &mut dyn FnMut(i64),
+) -> Result<(Walk, usize), VerifyError> {
+    let mut broken = None;
+    let read = conn.each(audit::EACH_AFTER, params![walk.seq, end], &mut |row| {
+        let seq = row.int(0)?;
+        let mut unreadable = None;
+        let step = walk.step(seq, row.bytes(20)?, row.bytes(21)?, |previous| {
+            row_hash(row, seq, previous).unwrap_or_else(|error| {
+                unreadable = Some(error);
+                [0xff; 32]
+            })
+        });
+        if let Some(error) = unreadable {
+            broken = Some(Broken::Unreadable { seq, problem: error.to_string() });
+        } else if let Err(problem) = step.and_then(|()| marks.pass(&walk)) {
+            broken = Some(problem);
+        }
+        if seq % PROGRESS_EVERY == 0 {
+            progress(done.fetch_add(PROGRESS_EVERY, Relaxed) + PROGRESS_EVERY);
+        }
+        if broken.is_some() { Err(DbError::Shape("stop".into())) } else { Ok(()) }
+    });
+    if let Some(problem) = broken {
+        return Err(problem.into());
+    }
+    read?;
+    Ok((walk, marks.fitted))
 }
 
 /// A line of an export that is not an entry.

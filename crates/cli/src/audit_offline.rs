@@ -5,7 +5,7 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use portcullis_authority::db::{Conn, Role, Target};
+use portcullis_authority::db::Target;
 use portcullis_authority::{Pins, Verified, VerifyError, verify_database, verify_export};
 use portcullis_kernel::checkpoint::VerifierKey;
 use serde_json::json;
@@ -87,7 +87,7 @@ fn verify(source: &Source, pins: &Pins) -> Result<Verified, VerifyError> {
             {
                 return Err(unreadable(format!("there is no database in `{}`", data.display())));
             }
-            verify_database(&mut Conn::open(&target, Role::Heavy)?, pins, &mut progress)
+            verify_database(&target, pins, &mut progress)
         }
     };
     bar.finish_and_clear();

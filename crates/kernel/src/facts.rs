@@ -20,7 +20,7 @@ pub enum FactGap {
 }
 
 /// What is known of the target.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum TargetFacts {
     /// The organisation.
     Organisation,

@@ -112,7 +112,7 @@ pub struct Subject {
 }
 
 /// What the subject's own row says at the time of the decision.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Standing {
     /// An operator: role, groups, whether the session re-authenticated recently.
     Operator {

@@ -1,5 +1,6 @@
 //! The table of commands. A new one is a file in `commands/` and a line here.
 
+mod bench;
 mod ci;
 mod test;
 mod tidy;
@@ -22,5 +23,11 @@ pub const COMMANDS: &[Command] = &[
         run: test::run,
     },
     Command { name: "ci", arguments: "", about: "what continuous integration runs: the same as `test`", run: ci::run },
+    Command {
+        name: "bench",
+        arguments: "",
+        about: "the numbers of docs/numbers.md, measured on this machine; takes some minutes",
+        run: bench::run,
+    },
     Command { name: "tidy", arguments: "", about: "only the house rules, in seconds", run: tidy::run },
 ];

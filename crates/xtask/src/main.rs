@@ -1,5 +1,6 @@
 //! `cargo xtask <command>`: what a developer or the continuous integration runs. Nothing here is shipped.
 
+mod bench;
 mod commands;
 mod libtest;
 mod postgres;

@@ -137,7 +137,7 @@ impl Conn {
     }
 
     /// Begins a transaction that sees one state of the database and changes nothing.
-    pub(super) fn begin_snapshot(&mut self) -> Result<(), DbError> {
+    pub(crate) fn begin_snapshot(&mut self) -> Result<(), DbError> {
         self.batch(match self.0 {
             Engine::Sqlite(_) => "BEGIN",
             Engine::Postgres(_) => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",

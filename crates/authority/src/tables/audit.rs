@@ -49,6 +49,18 @@ pub(crate) const EACH_AFTER: &str = "/* audit_each */ SELECT seq, at_ms, event, 
      verb, target_kind, target_id, workspace_id, key, rule, code, reason, issue, approval_id, consequences, detail, prev_hash, hash \
      FROM audit WHERE seq > $1 AND seq <= $2 ORDER BY seq";
 
+/// Position of the last entry; 0 for an empty log.
+pub(crate) fn last_seq(conn: &mut Conn) -> Result<i64, DbError> {
+    let row = conn.query_opt("/* audit_last */ SELECT MAX(seq) FROM audit", &[])?;
+    Ok(row.map_or(Ok(None), |row| row.opt_int(0))?.unwrap_or(0))
+}
+
+/// The hash that is stored at a position.
+pub(crate) fn hash_at(conn: &mut Conn, seq: i64) -> Result<Option<Hash>, DbError> {
+    let row = conn.query_opt("/* audit_hash_at */ SELECT hash FROM audit WHERE seq = $1", params![seq])?;
+    Ok(row.and_then(|row| row.bytes(0).ok().and_then(|bytes| bytes.try_into().ok())))
+}
+
 pub(crate) fn entry(row: &Row) -> Result<Entry, DbError> {
     let own = |i| row.text(i).map(str::to_owned);
     let opt = |i| row.opt_text(i).map(|text| text.map(str::to_owned));

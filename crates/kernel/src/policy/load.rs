@@ -8,7 +8,7 @@ use cedar_policy::{
 };
 use sha2::{Digest, Sha256};
 
-use super::{Added, Meta, Policy, Requirements, SCHEMA, SHIPPED, Who, request::Names, slice};
+use super::{Memory, Meta, Policy, Requirements, SCHEMA, SHIPPED, Who, request::Names, slice, slice::Alone};
 use crate::{operator::Role, refusal::Code, verb::Verb};
 
 /// Why rules were not loaded. Names the rule or the file.
@@ -67,7 +67,7 @@ impl Policy {
         }
         let digest = digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         let names = Names::new(&schema)?;
-        Ok(Self { schema, shipped, meta, names, digest })
+        Ok(Self { schema, shipped, meta, names, memory: Memory::default(), digest })
     }
 
     /// Reads a policy an operator wants to add: exactly one, fitting the schema. Returns the slots it is indexed under.
@@ -87,16 +87,13 @@ pub fn check_added(id: &str, text: &str) -> Result<CedarPolicy, LoadError> {
     Ok(policy)
 }
 
-/// The candidates as one set, with what they say about themselves.
-pub(super) fn added_set(added: &[std::sync::Arc<Added>]) -> Result<(PolicySet, HashMap<CedarId, Meta>), LoadError> {
+/// An added policy as a set of its own.
+pub(super) fn alone(id: &str, text: &str) -> Result<Alone, LoadError> {
+    let policy = check_added(id, text)?;
+    let meta = read_meta(&policy, id)?;
     let mut set = PolicySet::new();
-    let mut meta = HashMap::new();
-    for policy in added {
-        let parsed = policy.parsed()?;
-        meta.insert(parsed.id().clone(), read_meta(parsed, &policy.id)?);
-        set.add(parsed.clone()).map_err(|e| error(&policy.id, e))?;
-    }
-    Ok((set, meta))
+    set.add(policy).map_err(|e| error(id, e))?;
+    Ok(Alone { set, meta })
 }
 
 fn validate(schema: &Schema, set: &PolicySet) -> Result<(), LoadError> {

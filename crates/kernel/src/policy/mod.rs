@@ -4,17 +4,21 @@
 //! policy that errors while being evaluated makes the whole decision a refusal, because a broken prohibition must not
 //! permit. Nothing said means no.
 
+mod evaluate;
 mod load;
 mod request;
 mod slice;
 
 use std::collections::{BTreeMap, HashMap};
 
-use cedar_policy::{Authorizer, Decision as CedarDecision, Entities, PolicyId as CedarId, PolicySet, Request, Schema};
+use cedar_policy::{PolicyId as CedarId, PolicySet, Schema};
 use serde::{Deserialize, Serialize};
 
+use evaluate::{Answer, Memory};
 pub use load::{LoadError, check_added};
 pub use slice::{Added, Index, TooMany, request_slots};
+
+use request::Question;
 
 use crate::{
     consequence::Consequence,
@@ -165,6 +169,7 @@ pub struct Policy {
     shipped: HashMap<(&'static str, Verb), PolicySet>,
     meta: HashMap<CedarId, Meta>,
     names: request::Names,
+    memory: Memory,
     digest: String,
 }
 
@@ -230,7 +235,7 @@ impl Policy {
         facts: &Facts,
         added: &[std::sync::Arc<Added>],
     ) -> Decision {
-        let first = match self.evaluate(subject, deed, verb, facts, added, facts.approved) {
+        let first = match self.evaluate(&Question::new(subject, deed, verb, facts, facts.approved), added) {
             Ok(answer) => answer,
             Err(denial) => return Decision::Deny(denial),
         };
@@ -261,7 +266,7 @@ impl Policy {
         if facts.approved || held.requirements.votes.is_empty() {
             return Decision::Deny(denial_of(&forbids[0].0, &forbids[0].1));
         }
-        match self.evaluate(subject, deed, verb, facts, added, true) {
+        match self.evaluate(&Question::new(subject, deed, verb, facts, true), added) {
             Ok(Answer::Permit(_)) => Decision::Hold(held),
             Ok(Answer::Silence) => Decision::Deny(silence(subject)),
             Ok(Answer::Forbid(still)) => {
@@ -272,74 +277,10 @@ impl Policy {
         }
     }
 
-    fn evaluate(
-        &self,
-        subject: &Subject,
-        deed: &Deed,
-        verb: Verb,
-        facts: &Facts,
-        added: &[std::sync::Arc<Added>],
-        approved: bool,
-    ) -> Result<Answer, Denial> {
-        let (request, entities) = self
-            .names
-            .request(subject, deed, verb, facts, approved)
-            .map_err(|_| policy_error("request_not_expressible"))?;
-        let Some(shipped) = self.shipped.get(&(subject.principal.kind(), verb)) else {
-            return Err(policy_error("no_rules_loaded"));
-        };
-        let mut forbids = Vec::new();
-        let mut permit = None;
-        self.collect(shipped, &request, &entities, |id| self.meta.get(id).cloned(), &mut forbids, &mut permit)?;
-        if !added.is_empty() {
-            let (set, meta) = load::added_set(added).map_err(|_| policy_error("added_policy_unreadable"))?;
-            self.collect(&set, &request, &entities, |id| meta.get(id).cloned(), &mut forbids, &mut permit)?;
-        }
-        Ok(match (forbids.is_empty(), permit) {
-            (false, _) => Answer::Forbid(forbids),
-            (true, Some(rule)) => Answer::Permit(rule),
-            (true, None) => Answer::Silence,
-        })
-    }
-
-    fn collect(
-        &self,
-        set: &PolicySet,
-        request: &Request,
-        entities: &Entities,
-        meta: impl Fn(&CedarId) -> Option<Meta>,
-        forbids: &mut Vec<(String, Meta)>,
-        permit: &mut Option<String>,
-    ) -> Result<(), Denial> {
-        let response = Authorizer::new().is_authorized(request, set, entities);
-        if let Some(error) = response.diagnostics().errors().next() {
-            let cedar_policy::AuthorizationError::PolicyEvaluationError(error) = error;
-            return Err(Denial { rule: error.policy_id().to_string(), ..policy_error("policy_evaluation_error") });
-        }
-        let mut ids: Vec<&CedarId> = response.diagnostics().reason().collect();
-        ids.sort();
-        match response.decision() {
-            CedarDecision::Allow => *permit = permit.take().or_else(|| ids.first().map(ToString::to_string)),
-            CedarDecision::Deny => {
-                for id in ids {
-                    let meta = meta(id).ok_or_else(|| policy_error("unknown_rule"))?;
-                    forbids.push((id.to_string(), meta));
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// The consequences of `deed`, given `facts`; the same list the rules judge and the intents are derived from.
     pub fn consequences(deed: &Deed, facts: &Facts) -> Vec<Consequence> {
         deed.consequences(&facts.reaches)
     }
-}
-
-enum Answer {
-    Permit(String),
-    Forbid(Vec<(String, Meta)>),
-    Silence,
 }
 
 fn denial_of(id: &str, meta: &Meta) -> Denial {

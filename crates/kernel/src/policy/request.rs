@@ -42,6 +42,39 @@ pub(super) fn action_uid(verb: Verb) -> Result<EntityUid, LoadError> {
     Ok(EntityUid::from_type_name_and_id(type_name("Action")?, EntityId::new(verb.as_str())))
 }
 
+/// Everything a rule can be told, and nothing else.
+///
+/// INVARIANT: the Cedar request is made from this value alone, so two equal questions have the same answer. That is what
+/// makes it sound to remember answers.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Question {
+    pub(super) principal: Principal,
+    pub(super) standing: Standing,
+    pub(super) verb: Verb,
+    root: WorkspaceId,
+    target: TargetFacts,
+    pub(super) consequences: Vec<Consequence>,
+    in_scope: bool,
+    approved: bool,
+    quota_spent: bool,
+}
+
+impl Question {
+    pub(super) fn new(subject: &Subject, deed: &Deed, verb: Verb, facts: &Facts, approved: bool) -> Self {
+        Self {
+            principal: subject.principal,
+            standing: facts.standing.clone(),
+            verb,
+            root: facts.root,
+            target: facts.target.clone(),
+            consequences: deed.consequences(&facts.reaches),
+            in_scope: facts.scopes.has(verb.scope()),
+            approved,
+            quota_spent: facts.quota_spent,
+        }
+    }
+}
+
 /// The request could not be expressed; refused by the caller.
 pub(super) struct Inexpressible;
 
@@ -73,34 +106,22 @@ impl Names {
         Expr::new_set(ids.map(|id| Expr::new_entity_uid(self.workspace(id))))
     }
 
-    pub(super) fn request(
-        &self,
-        subject: &Subject,
-        deed: &Deed,
-        verb: Verb,
-        facts: &Facts,
-        approved: bool,
-    ) -> Result<(Request, Entities), Inexpressible> {
+    pub(super) fn request(&self, question: &Question) -> Result<(Request, Entities), Inexpressible> {
         let mut entities = Vec::with_capacity(4);
-        let principal = self.principal(subject, facts, &mut entities)?;
-        let resource = self.resource(facts, &mut entities)?;
-        let action = self.actions.get(&verb).ok_or(Inexpressible)?;
+        let principal = self.principal(question, &mut entities)?;
+        let resource = self.resource(question, &mut entities)?;
+        let action = self.actions.get(&question.verb).ok_or(Inexpressible)?;
         entities.push(action.clone());
         let action = action.uid();
-        let context = self.context(deed, verb, facts, approved)?;
+        let context = self.context(question)?;
         let request = Request::new(principal, action, resource, context, None).map_err(|_| Inexpressible)?;
         let entities = Entities::from_entities(entities, None).map_err(|_| Inexpressible)?;
         Ok((request, entities))
     }
 
-    fn principal(
-        &self,
-        subject: &Subject,
-        facts: &Facts,
-        entities: &mut Vec<Entity>,
-    ) -> Result<EntityUid, Inexpressible> {
+    fn principal(&self, question: &Question, entities: &mut Vec<Entity>) -> Result<EntityUid, Inexpressible> {
         // INVARIANT: what the subject is and what its row says must agree; a mixture is nobody.
-        let (uid, attributes) = match (&subject.principal, &facts.standing) {
+        let (uid, attributes) = match (&question.principal, &question.standing) {
             (Principal::Operator(id), Standing::Operator { role, groups, stepped_up }) => (
                 uid(&self.operator, &id.to_string()),
                 vec![
@@ -122,9 +143,9 @@ impl Names {
         Ok(uid)
     }
 
-    fn resource(&self, facts: &Facts, entities: &mut Vec<Entity>) -> Result<EntityUid, Inexpressible> {
+    fn resource(&self, question: &Question, entities: &mut Vec<Entity>) -> Result<EntityUid, Inexpressible> {
         let organisation = uid(&self.organisation, "this");
-        let (uid, attributes, parents) = match &facts.target {
+        let (uid, attributes, parents) = match &question.target {
             TargetFacts::Organisation => (organisation, Vec::new(), HashSet::new()),
             TargetFacts::Workspace { id, kind, ancestors } => {
                 let parents = ancestors.iter().map(|id| self.workspace(*id)).chain([organisation]).collect();
@@ -145,12 +166,12 @@ impl Names {
         Ok(uid)
     }
 
-    fn context(&self, deed: &Deed, verb: Verb, facts: &Facts, approved: bool) -> Result<Context, Inexpressible> {
-        let consequences = deed.consequences(&facts.reaches);
-        let select =
-            |pick: fn(&Consequence) -> Option<WorkspaceId>| self.workspaces(consequences.iter().filter_map(pick));
+    fn context(&self, question: &Question) -> Result<Context, Inexpressible> {
+        let select = |pick: fn(&Consequence) -> Option<WorkspaceId>| {
+            self.workspaces(question.consequences.iter().filter_map(pick))
+        };
         let pairs = [
-            ("root", Expr::new_entity_uid(self.workspace(facts.root))),
+            ("root", Expr::new_entity_uid(self.workspace(question.root))),
             ("interrupts", select(|c| matches!(c, Consequence::Interrupts { .. }).then(|| c.workspace()).flatten())),
             (
                 "reconfigures",
@@ -158,9 +179,9 @@ impl Names {
             ),
             ("destroys", select(|c| matches!(c, Consequence::Destroys { .. }).then(|| c.workspace()).flatten())),
             ("releases", select(|c| matches!(c, Consequence::Releases { .. }).then(|| c.workspace()).flatten())),
-            ("in_scope", Expr::new_bool(facts.scopes.has(verb.scope()))),
-            ("approved", Expr::new_bool(approved)),
-            ("quota_spent", Expr::new_bool(facts.quota_spent)),
+            ("in_scope", Expr::new_bool(question.in_scope)),
+            ("approved", Expr::new_bool(question.approved)),
+            ("quota_spent", Expr::new_bool(question.quota_spent)),
         ];
         Context::from_pairs(pairs.into_iter().map(|(name, value)| (name.to_owned(), value))).map_err(|_| Inexpressible)
     }

@@ -9,9 +9,9 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use cedar_policy::{ActionConstraint, Policy as CedarPolicy, PrincipalConstraint, ResourceConstraint};
+use cedar_policy::{ActionConstraint, Policy as CedarPolicy, PolicySet, PrincipalConstraint, ResourceConstraint};
 
-use super::{CANDIDATES_MAX, LoadError, check_added};
+use super::{CANDIDATES_MAX, LoadError, Meta, load};
 use crate::{
     facts::{Facts, TargetFacts},
     subject::{Principal, Subject},
@@ -25,17 +25,24 @@ pub struct Added {
     pub id: String,
     /// Cedar text.
     pub text: String,
-    parsed: OnceLock<Result<CedarPolicy, LoadError>>,
+    alone: OnceLock<Result<Alone, LoadError>>,
+}
+
+/// A policy as a set of its own, with what it says about itself.
+#[derive(Debug)]
+pub(super) struct Alone {
+    pub(super) set: PolicySet,
+    pub(super) meta: Meta,
 }
 
 impl Added {
     /// Takes text that was checked when it was added; parses it when it is first needed.
     pub fn new(id: String, text: String) -> Self {
-        Self { id, text, parsed: OnceLock::new() }
+        Self { id, text, alone: OnceLock::new() }
     }
 
-    pub(super) fn parsed(&self) -> Result<&CedarPolicy, LoadError> {
-        self.parsed.get_or_init(|| check_added(&self.id, &self.text)).as_ref().map_err(Clone::clone)
+    pub(super) fn alone(&self) -> Result<&Alone, &LoadError> {
+        self.alone.get_or_init(|| load::alone(&self.id, &self.text)).as_ref()
     }
 }
 

@@ -37,14 +37,19 @@ fn is_decision(path: &str) -> bool {
 
 const READ_BY_EVERYONE: [&str; 5] = ["README.md", "ARCHITECTURE.md", "SECURITY.md", "CHANGELOG.md", "DEVELOPERS.md"];
 
-/// Complains about relative links to nowhere. Of a target like `file.rs::test_name` or `file.rs#L12` only the file is
-/// checked; links into the web are not, since a test must not depend on somebody else's server.
+/// Complains about relative links to nowhere. A target like `file.rs::test_name` must name a function of that file: a
+/// promise that is linked to a test must not outlive it. Links into the web are not checked, since a test must not depend
+/// on somebody else's server.
 pub fn links_lead_somewhere(tree: &Tree) -> Vec<Complaint> {
     let wanted = |path: &str| READ_BY_EVERYONE.contains(&path) || (path.starts_with("docs/") && path.ends_with(".md"));
     let mut complaints = Vec::new();
     for file in tree.files().filter(|file| wanted(&file.path)) {
         for (line, target) in links(&file.text) {
-            let exists = resolve(&file.path, &target).is_some_and(|path| tree.has(&path));
+            let (path, function) = target.split_once("::").map_or((&*target, None), |(path, name)| (path, Some(name)));
+            let exists = resolve(&file.path, path).is_some_and(|path| match function {
+                None => tree.has(&path),
+                Some(name) => tree.file(&path).is_some_and(|file| file.text.contains(&format!("fn {name}("))),
+            });
             if !exists {
                 complaints.push(Complaint::at(&file.path, line, format!("`{target}` leads nowhere")));
             }
@@ -53,7 +58,7 @@ pub fn links_lead_somewhere(tree: &Tree) -> Vec<Complaint> {
     complaints
 }
 
-/// Relative targets with their lines, without fragment; code is skipped.
+/// Relative targets with their lines, without `#fragment`; code is skipped.
 fn links(text: &str) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     let mut fenced = false;
@@ -75,7 +80,6 @@ fn links(text: &str) -> Vec<(usize, String)> {
             let target = target.split_whitespace().next().unwrap_or("").trim_matches(['<', '>']);
             let elsewhere = target.contains("://") || target.starts_with("mailto:");
             let file = target.split('#').next().unwrap_or("");
-            let file = file.split("::").next().unwrap_or("");
             if !elsewhere && !file.is_empty() {
                 found.push((index + 1, file.to_owned()));
             }
@@ -133,7 +137,8 @@ mod tests {
     }
 
     fn broken(text: &str) -> Vec<String> {
-        let tree = Tree::of(&[("docs/a.md", text), ("docs/b/c.md", ""), ("src/d.rs", ""), ("README.md", "")]);
+        let tree =
+            Tree::of(&[("docs/a.md", text), ("docs/b/c.md", ""), ("src/d.rs", "fn a_test() {}"), ("README.md", "")]);
         links_lead_somewhere(&tree).into_iter().map(|complaint| complaint.text).collect()
     }
 
@@ -146,9 +151,16 @@ mod tests {
 
     #[test]
     fn links_to_nowhere_and_out_of_the_tree_are_not() {
-        for bad in
-            ["[a](c.md)", "[`a`](c.md#x) `", "[a](/README.md)", "[a](../../README.md)", "[a]: c.md", "![a](c.png)"]
-        {
+        for bad in [
+            "[a](c.md)",
+            "[a](../src/d.rs::another_test)",
+            "[a](../src/d.rs::a_te)",
+            "[`a`](c.md#x) `",
+            "[a](/README.md)",
+            "[a](../../README.md)",
+            "[a]: c.md",
+            "![a](c.png)",
+        ] {
             assert_eq!(broken(bad).len(), 1, "{bad}");
         }
     }

@@ -1,0 +1,170 @@
+//! A server under measurement: the release binary on an empty directory, set up through its own command line.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::Scratch;
+use crate::step;
+
+const ADMIN_TOKEN: &str = "the-admin-token-of-a-benchmark";
+const WORKSPACES: usize = 20;
+/// Longest time a server may take to become ready before the run is given up.
+const READY_MAX: Duration = Duration::from_secs(20);
+
+/// A running server with workspaces to aim at.
+pub struct Server {
+    child: Child,
+    scratch: Scratch,
+    address: String,
+    service_token: String,
+    root: String,
+    workspaces: Vec<String>,
+    /// From the start of the process to the first ready answer.
+    pub ready_ms: f64,
+}
+
+/// Builds the release binary and says where it is.
+pub fn binary() -> Result<PathBuf, String> {
+    step::succeed(step::cargo().args(["build", "--release", "--package", "portcullis"]))?;
+    let dir = step::environment("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
+    Ok(dir.join("release/portcullis"))
+}
+
+impl Server {
+    /// Starts it and makes an owner, a service token that may write unattended, and workspaces.
+    pub fn start(binary: &Path, name: &str, database_url: Option<&str>) -> Result<Self, String> {
+        let scratch = Scratch::new(name)?;
+        let data = scratch.path().join("data");
+        let password = scratch.path().join("password");
+        std::fs::write(&password, "a password for a benchmark").map_err(|error| error.to_string())?;
+        std::fs::set_permissions(&password, std::fs::Permissions::from_mode(0o600))
+            .map_err(|error| error.to_string())?;
+        // Once before: what is measured is the start of an installation that exists.
+        let mut create = command(binary, scratch.path(), database_url);
+        create.args(["operator", "create", "--email", "owner@example.org", "--role", "owner"]);
+        step::succeed(create.arg("--data").arg(&data).arg("--password-file").arg(&password).stdout(Stdio::null()))?;
+
+        let address = free_address()?;
+        let log = std::fs::File::create(scratch.path().join("log")).map_err(|error| error.to_string())?;
+        let mut serve = command(binary, scratch.path(), database_url);
+        serve.args(["serve", "--listen", &address, "--data"]).arg(&data).stdout(Stdio::null()).stderr(log);
+        serve.env("PORTCULLIS_ADMIN_TOKEN", ADMIN_TOKEN);
+        let began = Instant::now();
+        let child = serve.spawn().map_err(|error| step::cannot_run(&serve, &error))?;
+        let mut server = Self {
+            child,
+            scratch,
+            address,
+            service_token: String::new(),
+            root: String::new(),
+            workspaces: Vec::new(),
+            ready_ms: 0.0,
+        };
+        while !server.ready() {
+            if began.elapsed() > READY_MAX {
+                return Err("the server did not become ready".to_owned());
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        server.ready_ms = began.elapsed().as_secs_f64() * 1e3;
+        server.set_up(binary, &password, database_url)?;
+        Ok(server)
+    }
+
+    fn set_up(&mut self, binary: &Path, password: &Path, database_url: Option<&str>) -> Result<(), String> {
+        let url = self.url();
+        let dir = self.scratch.path().to_path_buf();
+        let cli = |words: &[&str]| -> Result<serde_json::Value, String> {
+            let mut command = command(binary, &dir, database_url);
+            command.args(["--json", "--url", &url]).args(words);
+            if words[0] == "login" {
+                command.arg("--password-file").arg(password);
+            }
+            let output = command.output().map_err(|error| step::cannot_run(&command, &error))?;
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            serde_json::from_str(&text)
+                .map_err(|_| format!("{words:?}: {text}{}", String::from_utf8_lossy(&output.stderr)))
+        };
+        let text = |value: &serde_json::Value, name: &str| value[name].as_str().unwrap_or_default().to_owned();
+        cli(&["login", "--email", "owner@example.org"])?;
+        self.service_token = text(&cli(&["token", "mint", "bench", "--unattended"])?, "auth_token");
+        let list = cli(&["workspace", "list"])?;
+        self.root = list.as_array().and_then(|all| all.first()).map(|root| text(root, "id")).unwrap_or_default();
+        for n in 0..WORKSPACES {
+            self.workspaces.push(text(&cli(&["workspace", "create", &format!("bench-{n}")])?, "id"));
+        }
+        if self.service_token.is_empty() || self.root.is_empty() || self.workspaces.iter().any(String::is_empty) {
+            return Err("the server could not be set up".to_owned());
+        }
+        Ok(())
+    }
+
+    fn ready(&self) -> bool {
+        let Ok(mut stream) = TcpStream::connect(&self.address) else { return false };
+        let mut answer = String::new();
+        stream.write_all(b"GET /ready HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n").is_ok()
+            && stream.read_to_string(&mut answer).is_ok()
+            && answer.starts_with("HTTP/1.1 200")
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub fn dir(&self) -> &Path {
+        self.scratch.path()
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.scratch.path().join("data")
+    }
+
+    /// Whose token, and which workspaces, a kind of load uses.
+    pub fn target(&self, kind: &str) -> (&str, String) {
+        match kind {
+            "refuse" => (ADMIN_TOKEN, self.root.clone()),
+            _ => (&self.service_token, self.workspaces.join(" ")),
+        }
+    }
+
+    /// Resident memory in MiB.
+    pub fn resident_mib(&self) -> Result<f64, String> {
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).map_err(|error| error.to_string())?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+        let kib: f64 = line.trim().trim_end_matches(" kB").parse().map_err(|_| "no VmRSS".to_owned())?;
+        Ok(kib / 1024.0)
+    }
+
+    /// Asks it to stop and waits; the directory stays until this value is dropped.
+    pub fn stop(&mut self) -> Result<(), String> {
+        step::succeed(Command::new("kill").arg(self.child.id().to_string()))?;
+        self.child.wait().map(drop).map_err(|error| error.to_string())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Our binary with a home of its own, so that no session of the person who measures is touched.
+fn command(binary: &Path, home: &Path, database_url: Option<&str>) -> Command {
+    let mut command = Command::new(binary);
+    command.env("HOME", home).env("XDG_CONFIG_HOME", home.join("config"));
+    if let Some(url) = database_url {
+        command.env("PORTCULLIS_DATABASE_URL", url);
+    }
+    command
+}
+
+fn free_address() -> Result<String, String> {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).map_err(|error| error.to_string())?;
+    listener.local_addr().map(|address| address.to_string()).map_err(|error| error.to_string())
+}
