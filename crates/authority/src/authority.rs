@@ -171,7 +171,7 @@ impl Authority {
         self.0.readers.read_heavy(move |conn| job(conn, &core)).await
     }
 
-    async fn write<T: Send + 'static>(
+    pub(crate) async fn write<T: Send + 'static>(
         &self,
         meta: Meta,
         job: impl FnOnce(&mut Cx<'_>) -> Result<T, Refusal> + Send + 'static,

@@ -338,3 +338,98 @@ pub(crate) fn head_is_sound(conn: &mut Conn, key: &VerifierKey) -> Result<bool, 
     })?;
     Ok(sound && signed.is_some())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        AdminToken, Authority, Config, Meta, Opening,
+        authn::system_event,
+        clock::Clock,
+        db::testkit::{TestDb, databases},
+    };
+
+    /// A log long enough for several segments, on a machine with several cores.
+    const ENTRIES: i64 = 3 * SEGMENT_ENTRIES_MIN + 7;
+
+    fn long_log(db: &TestDb) {
+        let (clock, _) = Clock::fixed(1_781_136_480_000);
+        let authority = Authority::open(Opening {
+            data_dir: &db.data_dir,
+            database_url: db.url.as_deref(),
+            root_key_file: None,
+            admin_token: AdminToken::Untouched,
+            config: Config::default(),
+            clock,
+        })
+        .unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        for _ in 0..ENTRIES / 1_000 + 1 {
+            let thousand = authority.write(Meta::default(), |cx| {
+                for _ in 0..1_000 {
+                    cx.record(&mut system_event(cx, "test.entry", "test"))?;
+                }
+                Ok(())
+            });
+            runtime.block_on(thousand).unwrap();
+        }
+    }
+
+    fn verify(db: &TestDb) -> Result<Verified, String> {
+        std::thread::scope(|scope| {
+            let verified = scope.spawn(|| verify_database(&db.target, &Pins::default(), &mut |_| {}));
+            verified.join().unwrap().map_err(|error| error.to_string())
+        })
+    }
+
+    #[test]
+    fn a_long_log_is_walked_in_segments_that_are_one_walk() {
+        for db in databases() {
+            long_log(&db);
+            let verified = verify(&db).unwrap();
+            assert!(verified.entries > ENTRIES && verified.checkpoints > 50, "{verified:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_bad_entry_is_named_wherever_it_is_and_also_at_a_cut() {
+        // SQLite only: the walk is the same code, and what it is handed is tested on both engines elsewhere.
+        let db = TestDb::sqlite();
+        long_log(&db);
+        let last = db.integer("SELECT MAX(seq) FROM audit");
+        assert_eq!(last % 1_000, 1, "one entry of the first start, then thousands");
+        // Two and three and four segments cut at halves, thirds and quarters.
+        for (sql, undo, first_bad) in [
+            ("UPDATE audit SET rule = 'x' WHERE seq = 5", "UPDATE audit SET rule = 'test' WHERE seq = 5", "5"),
+            (
+                "UPDATE audit SET rule = 'x' WHERE seq = 60000",
+                "UPDATE audit SET rule = 'test' WHERE seq = 60000",
+                "60000",
+            ),
+            (
+                "UPDATE audit SET rule = 'x' WHERE seq IN (40000, 59000)",
+                "UPDATE audit SET rule = 'test' WHERE seq IN (40000, 59000)",
+                "40000",
+            ),
+        ] {
+            db.run(sql);
+            let error = verify(&db).unwrap_err();
+            assert!(error.contains(first_bad), "{sql}: {error}");
+            db.run(undo);
+            verify(&db).unwrap();
+        }
+        let cuts = [2, 3, 4].map(|count| last / count);
+        for cut in cuts {
+            db.run(&format!("UPDATE audit SET hash = zeroblob(32) WHERE seq = {cut}"));
+            let error = verify(&db).unwrap_err();
+            assert!(error.contains(&cut.to_string()), "{cut}: {error}");
+            db.run(&format!(
+                "UPDATE audit SET hash = (SELECT prev_hash FROM audit WHERE seq = {cut} + 1) WHERE seq = {cut}"
+            ));
+            verify(&db).unwrap();
+        }
+        db.run(&format!("PRAGMA foreign_keys=OFF; DELETE FROM audit WHERE seq = {}", cuts[0]));
+        let error = verify(&db).unwrap_err();
+        assert!(error.contains(&cuts[0].to_string()), "{error}");
+    }
+}
