@@ -62,7 +62,7 @@ pub(crate) fn authenticate(
 /// The caller a live credential stands for.
 pub(crate) fn caller_of(conn: &mut Conn, core: &Core, row: CredentialRow, now: Timestamp) -> Result<Caller, Refusal> {
     facts::live(&row, now).map_err(Refusal::new)?;
-    let standing = facts::standing_of(conn, &row, &core.config, now)?;
+    let standing = facts::standing_of(conn, &row, core, now)?;
     Ok(Caller {
         subject: Subject { principal: row.principal, lineage: row.lineage() },
         credential: Some(row.id),

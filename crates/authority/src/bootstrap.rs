@@ -104,7 +104,8 @@ pub struct Opening<'a> {
     pub clock: Clock,
 }
 
-/// Makes the data directory, 0700, or checks that nobody else can look into it.
+/// Makes the data directory, 0700, or checks that nobody else can put files into it. Who may list it is the owner's
+/// business: every file in it is 0600.
 fn data_dir(path: &Path) -> Result<(), StartError> {
     let problem = |what: String| StartError::DataDir(format!("`{}`: {what}", path.display()));
     match fs::metadata(path) {

@@ -111,10 +111,12 @@ pub(crate) fn shapes(values: &[&SecretValue]) -> Vec<ValueShape> {
 pub(crate) fn refuse_own_credential(cx: &mut crate::gate::Cx<'_>, value: &SecretValue) -> Result<(), Fault> {
     use portcullis_kernel::refusal::Code;
     let text = value.expose_secret();
-    let found = looks_like_credential(text) || {
-        let hash = crate::vault::TokenHash::of_text(text.trim());
-        crate::tables::credentials::find_by_hash(cx.conn, hash.0.as_slice())?.is_some()
-    };
+    let mut found = looks_like_credential(text);
+    // The last word too: a header that was copied whole ends with the token.
+    for candidate in [text.trim(), text.split_whitespace().next_back().unwrap_or_default()] {
+        let hash = crate::vault::TokenHash::of_text(candidate);
+        found = found || crate::tables::credentials::find_by_hash(cx.conn, hash.0.as_slice())?.is_some();
+    }
     if found { Err(Fault::code(Code::OwnCredentialAsSecret)) } else { Ok(()) }
 }
 

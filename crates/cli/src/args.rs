@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::command::{approval, audit, login, operator, replay, secret, token, workspace};
+use crate::command::{approval, audit, key, login, operator, replay, secret, token, workspace};
 
 /// A gate that fails closed, for organisations of AI agents.
 #[derive(Parser)]
@@ -78,6 +78,12 @@ pub enum Command {
         /// What to do
         #[command(subcommand)]
         command: OperatorCommand,
+    },
+    /// Keys that seal the secrets
+    Key {
+        /// What to do
+        #[command(subcommand)]
+        command: key::KeyCommand,
     },
     /// The audit log
     Audit {

@@ -85,7 +85,7 @@ async fn database(data: &Path) -> Result<String, String> {
 async fn server(context: &Context) -> Result<String, String> {
     let client = context.client_as(crate::client::Credential::None).map_err(|error| error.to_string())?;
     let base = client.base().clone();
-    let ready = client.send(&Call::get("/ready")).await.map_err(|error| format!("`{base}`: {error}"))?;
+    let ready = client.send(&Call::get("/ready")).await.map_err(|error| error.to_string())?;
     match ready.json() {
         Some(value) if value["ready"] == true => Ok(format!("`{base}` is ready")),
         Some(value) => Err(format!("`{base}` is not ready: {}", value["checks"])),

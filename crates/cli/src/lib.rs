@@ -68,6 +68,7 @@ async fn dispatch(cli: Cli) -> Result<Exit, Error> {
         Command::Token { command } => command::token::run(&context, command).await,
         Command::Operator { command: OperatorCommand::Create(args) } => operator_offline::run(&context, args).await,
         Command::Operator { command } => command::operator::run(&context, command).await,
+        Command::Key { command } => command::key::run(&context, command).await,
         Command::Audit { command: AuditCommand::Verify(args) } => audit_offline::run(&context, args).await,
         Command::Audit { command } => command::audit::run(&context, command).await,
         Command::Replay(args) => command::replay::run(&context, args).await,

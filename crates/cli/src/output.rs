@@ -112,6 +112,11 @@ impl Output {
             return;
         }
         self.note(&format!("error: {error}"));
+        // A rule's name that only repeats the code says nothing.
+        let reason = error.problem.as_ref().and_then(|problem| problem.reason.as_deref());
+        if let Some(reason) = reason.filter(|reason| !reason.eq_ignore_ascii_case(error.code())) {
+            self.note(&format!("why: {reason}"));
+        }
         if let Some(hint) = &error.hint {
             self.note(&format!("hint: {hint}"));
         }

@@ -1,6 +1,8 @@
 //! How long one decision takes while the number of stored policies grows. Prints one line a size:
 //! `policies=N p50_us=X p99_us=Y`.
 
+#![expect(clippy::print_stdout, clippy::expect_used, reason = "a benchmark that cannot set up has nothing to report")]
+
 use std::{sync::Arc, time::Instant};
 
 use portcullis_kernel::{
@@ -29,7 +31,6 @@ fn main() {
     }
 }
 
-#[expect(clippy::print_stdout, clippy::expect_used, reason = "a benchmark that cannot set up has nothing to report")]
 fn measure(policy: &Policy, size: usize) {
     let (root, target) = (workspace(1), workspace(2));
     let mut index = Index::default();

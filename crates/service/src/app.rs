@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use portcullis_authority::Authority;
+use tokio::sync::watch;
 
 /// How the service presents itself.
 #[derive(Debug, Clone)]
@@ -20,17 +21,26 @@ pub struct App {
     pub(crate) settings: Arc<Settings>,
     pub(crate) openapi: Arc<serde_json::Value>,
     pub(crate) metrics: crate::telemetry::Metrics,
+    /// True once the server stops: a request that waits for something else waits for this as well.
+    pub(crate) stopping: watch::Sender<bool>,
 }
 
 impl App {
     /// An application over an open organisation.
     pub fn new(authority: Authority, settings: Settings) -> Self {
         let openapi = Arc::new(crate::openapi::document(&crate::http::registry(), settings.version));
-        Self { authority, settings: Arc::new(settings), openapi, metrics: crate::telemetry::metrics() }
+        let (stopping, _) = watch::channel(false);
+        Self { authority, settings: Arc::new(settings), openapi, metrics: crate::telemetry::metrics(), stopping }
     }
 
     /// Name of the session cookie.
     pub(crate) fn cookie_name(&self) -> &'static str {
         if self.settings.secure_cookies { "__Host-portcullis" } else { "portcullis" }
     }
+}
+
+/// Waits until the server stops.
+pub(crate) async fn stops(stopping: &mut watch::Receiver<bool>) {
+    // An error means that the application is gone, which is the same.
+    let _ = stopping.wait_for(|stopping| *stopping).await;
 }

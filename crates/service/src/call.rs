@@ -38,32 +38,23 @@ impl Call {
         text.parse().map_err(|_| Refusal::because(Code::InvalidRequest, format!("`{name}` in the path is malformed")))
     }
 
-    /// A query parameter; it may come once.
-    pub(crate) fn query(&self, name: &str) -> Result<Option<&str>, Refusal> {
-        let mut found = self.query.iter().filter(|(n, _)| n == name).map(|(_, text)| text.as_str());
-        let first = found.next();
-        if found.next().is_some() {
-            return Err(Refusal::because(Code::InvalidRequest, format!("query parameter `{name}` comes twice")));
-        }
-        Ok(first)
+    /// A query parameter. The router refuses one that comes twice.
+    pub(crate) fn query(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(known, _)| known == name).map(|(_, text)| text.as_str())
     }
 
     /// A query parameter, parsed.
     pub(crate) fn query_as<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, Refusal> {
-        let malformed = |_| Refusal::because(Code::InvalidRequest, format!("query parameter `{name}` is malformed"));
-        self.query(name)?
-            .map(|text| {
-                text.parse().map_err(|e: T::Err| {
-                    let _: () = drop(e);
-                    malformed(())
-                })
-            })
-            .transpose()
+        let malformed = || Refusal::because(Code::InvalidRequest, format!("query parameter `{name}` is malformed"));
+        self.query(name).map(|text| text.parse().map_err(|_| malformed())).transpose()
     }
 
     /// Refuses query parameters the route does not know: a misspelt one must not be ignored.
     pub(crate) fn only_query(&self, known: &[&str]) -> Result<(), Refusal> {
         match self.query.iter().find(|(name, _)| !known.contains(&name.as_str())) {
+            Some(_) if known.is_empty() => {
+                Err(Refusal::because(Code::InvalidRequest, "this route takes no query parameter"))
+            }
             Some(_) => Err(Refusal::because(
                 Code::InvalidRequest,
                 format!("unknown query parameter; known: {}", known.join(", ")),

@@ -16,7 +16,7 @@ use portcullis_authority::{Authority, CredentialKind, Presented, Refusal};
 use portcullis_kernel::{refusal::Code, scope::Scope};
 use tokio::sync::watch;
 
-use crate::call::Call;
+use crate::{app::stops, call::Call};
 
 /// Events sent at once. The client's own speed is the limit beyond that: nothing is read ahead for it.
 const BATCH: i64 = 256;
@@ -28,6 +28,7 @@ struct Listener {
     token: zeroize::Zeroizing<String>,
     session: bool,
     committed: watch::Receiver<i64>,
+    stopping: watch::Receiver<bool>,
     after: i64,
     first: bool,
 }
@@ -57,7 +58,8 @@ pub(crate) async fn stream(call: Call) -> Result<Response, Refusal> {
     };
     let token = zeroize::Zeroizing::new(presented.ok_or_else(|| Refusal::new(Code::Unauthenticated))?);
     let committed = authority.committed();
-    let listener = Listener { authority, token, session, committed, after, first: true };
+    let stopping = call.app.stopping.subscribe();
+    let listener = Listener { authority, token, session, committed, stopping, after, first: true };
     let body = Body::from_stream(stream::unfold(listener, next));
     let mut response = Response::new(body);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
@@ -97,6 +99,8 @@ async fn next(mut listener: Listener) -> Option<(Result<Bytes, Infallible>, List
         }
         tokio::select! {
             changed = listener.committed.changed() => changed.ok()?,
+            // The client comes back to whoever serves then.
+            () = stops(&mut listener.stopping) => return None,
             () = tokio::time::sleep(HEARTBEAT) => return Some((Ok(Bytes::from(": \n\n")), listener)),
         }
     }

@@ -55,3 +55,25 @@ pub(crate) fn response(refusal: &Refusal, request_id: &str) -> Response {
     }
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/refusals.vectors.json");
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "the switch of `cargo xtask refusals --accept`, not a setting")]
+    fn the_published_vectors_are_the_bodies_that_are_sent() {
+        let bodies: Vec<Value> = Code::ALL.iter().map(|code| body(&Refusal::new(*code), "example")).collect();
+        let now = format!("{:#}\n", Value::Array(bodies));
+        if std::env::var_os("PORTCULLIS_ACCEPT").is_some() {
+            std::fs::write(VECTORS, &now).unwrap();
+        }
+        let published = std::fs::read_to_string(VECTORS).unwrap_or_default();
+        assert!(
+            published == now,
+            "docs/refusals.vectors.json is no longer true; if the change is meant, `cargo xtask refusals --accept`"
+        );
+    }
+}

@@ -11,13 +11,13 @@ use std::{
 
 use axum::{
     Router,
-    body::{Body, to_bytes},
-    extract::{RawPathParams, Request, State},
+    body::{Body, Bytes},
+    extract::{RawPathParams, Request, State, rejection::RawPathParamsRejection},
     http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header},
     response::Response,
     routing::{MethodFilter, MethodRouter, on},
 };
-use futures_util::FutureExt;
+use futures_util::{FutureExt, StreamExt};
 use portcullis_authority::{Caller, CredentialKind, Meta, Presented, Refusal};
 use portcullis_kernel::refusal::Code;
 use subtle::ConstantTimeEq;
@@ -33,6 +33,10 @@ use crate::{
 const HEADER_BYTES_MAX: usize = 16 * 1024;
 /// How long a body may take to arrive.
 const BODY_WAIT: Duration = Duration::from_secs(30);
+/// How much of a body that is too large is read and thrown away, so that its sender gets to read the answer.
+const EXCESS_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Longest query string, in bytes.
+const QUERY_BYTES_MAX: usize = 4096;
 /// Longest idempotency key, in characters.
 const IDEMPOTENCY_KEY_MAX: usize = 128;
 
@@ -43,9 +47,8 @@ pub fn router(app: App) -> Router {
         let filter = MethodFilter::try_from(operation.method.clone()).unwrap_or(MethodFilter::GET);
         let path = operation.path;
         let operation = Arc::new(operation);
-        let handler = move |State(app): State<App>, params: RawPathParams, request: Request| {
-            let path = params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-            handle(app, Arc::clone(&operation), path, request)
+        let handler = move |State(app): State<App>, params: PathParams, request: Request| {
+            handle(app, Arc::clone(&operation), params, request)
         };
         let known = paths.remove(path).unwrap_or_default();
         paths.insert(path, known.merge(on(filter, handler)));
@@ -74,7 +77,10 @@ fn request_id(app: &App) -> String {
     portcullis_authority::vault::uuid_v7(app.authority.now().0).to_string()
 }
 
-async fn handle(app: App, operation: Arc<Operation>, path: Vec<(String, String)>, request: Request) -> Response {
+/// Parameters of the path, unless one is not UTF-8.
+type PathParams = Result<RawPathParams, RawPathParamsRejection>;
+
+async fn handle(app: App, operation: Arc<Operation>, path: PathParams, request: Request) -> Response {
     let began = Instant::now();
     let request_id = request_id(&app);
     let method = request.method().clone();
@@ -103,7 +109,7 @@ async fn handle(app: App, operation: Arc<Operation>, path: Vec<(String, String)>
 async fn serve(
     app: &App,
     operation: &Operation,
-    path: Vec<(String, String)>,
+    path: PathParams,
     request: Request,
     request_id: &str,
     who: &mut String,
@@ -122,9 +128,11 @@ async fn serve(
         *who = caller.principal().to_string();
         csrf(caller, &parts.method, &parts.headers)?;
     }
-    let meta = meta(&parts.headers, &parts.uri, &parts.method, request_id)?;
-    let body = read_body(body, operation.body_bytes_max).await?;
+    let path = path.map_err(|_| Refusal::because(Code::InvalidRequest, "the path is not UTF-8"))?;
+    let path = path.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     let query = query(&parts.uri)?;
+    let meta = meta(&parts.headers, &query, &parts.method, request_id)?;
+    let body = read_body(body, operation.body_bytes_max).await?;
     let call = Call { app: app.clone(), caller, path, query, headers: parts.headers, body, meta, peer };
     (operation.handler)(call).await
 }
@@ -168,7 +176,7 @@ fn csrf(caller: &Caller, method: &Method, headers: &HeaderMap) -> Result<(), Ref
     if same { Ok(()) } else { Err(Refusal::new(Code::CsrfRequired)) }
 }
 
-fn meta(headers: &HeaderMap, uri: &Uri, method: &Method, request_id: &str) -> Result<Meta, Refusal> {
+fn meta(headers: &HeaderMap, query: &[(String, String)], method: &Method, request_id: &str) -> Result<Meta, Refusal> {
     let malformed = || Refusal::because(Code::InvalidRequest, "`Idempotency-Key` is 1 to 128 visible ASCII characters");
     let idempotency_key = match headers.get("idempotency-key").filter(|_| is_change(method)) {
         None => None,
@@ -178,8 +186,8 @@ fn meta(headers: &HeaderMap, uri: &Uri, method: &Method, request_id: &str) -> Re
             Some(if fine { text.to_owned() } else { return Err(malformed()) })
         }
     };
-    let dry_run = query(uri)?.iter().find(|(name, _)| name == "dry_run").map(|(_, value)| value.clone());
-    let dry_run = match dry_run.as_deref() {
+    let dry_run = query.iter().find(|(name, _)| name == "dry_run").map(|(_, value)| value.as_str());
+    let dry_run = match dry_run {
         None | Some("false") => false,
         Some("true") => true,
         Some(_) => return Err(Refusal::because(Code::InvalidRequest, "`dry_run` is `true` or `false`")),
@@ -187,26 +195,46 @@ fn meta(headers: &HeaderMap, uri: &Uri, method: &Method, request_id: &str) -> Re
     Ok(Meta { request_id: request_id.to_owned(), idempotency_key, dry_run })
 }
 
+/// The query. A name comes once, or two readers could take two values for it; and no text has a NUL, which the store
+/// cannot hold.
 fn query(uri: &Uri) -> Result<Vec<(String, String)>, Refusal> {
+    let malformed = |reason: &str| Err(Refusal::because(Code::InvalidRequest, reason));
     let text = uri.query().unwrap_or_default();
-    if text.len() > 4096 {
-        return Err(Refusal::because(Code::InvalidRequest, "the query is longer than 4096 bytes"));
+    if text.len() > QUERY_BYTES_MAX {
+        return malformed("the query is longer than 4096 bytes");
     }
-    Ok(form_urlencoded::parse(text.as_bytes()).into_owned().collect())
+    let query: Vec<(String, String)> = form_urlencoded::parse(text.as_bytes()).into_owned().collect();
+    if query.iter().any(|(_, value)| value.contains('\0')) {
+        return malformed("a query parameter has a NUL character");
+    }
+    let mut names: Vec<&str> = query.iter().map(|(name, _)| name.as_str()).collect();
+    names.sort_unstable();
+    if names.windows(2).any(|pair| pair[0] == pair[1]) {
+        return malformed("a query parameter comes twice");
+    }
+    Ok(query)
 }
 
-async fn read_body(body: Body, max: usize) -> Result<axum::body::Bytes, Refusal> {
-    let read = tokio::time::timeout(BODY_WAIT, to_bytes(body, max)).await;
-    let read = read.map_err(|_| Refusal::because(Code::InvalidRequest, "the body did not arrive in time"))?;
-    read.map_err(|error| {
-        // The limit is the only error whose source says so; a broken connection has nobody left to read the answer.
-        let too_large = std::error::Error::source(&error).is_some_and(|source| source.to_string().contains("limit"));
-        if too_large {
-            Refusal::new(Code::BodyTooLarge)
-        } else {
-            Refusal::because(Code::InvalidRequest, "the body broke off")
+async fn read_body(body: Body, max: usize) -> Result<Bytes, Refusal> {
+    let read = tokio::time::timeout(BODY_WAIT, gather(body, max)).await;
+    read.map_err(|_| Refusal::because(Code::InvalidRequest, "the body did not arrive in time"))?
+}
+
+/// Reads a body to its end. Of one that is too large the rest is thrown away before it is refused: who is still sending
+/// when the connection closes would see a broken pipe instead of the answer.
+async fn gather(body: Body, max: usize) -> Result<Bytes, Refusal> {
+    let mut stream = body.into_data_stream();
+    let (mut whole, mut bytes) = (Vec::new(), 0_usize);
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk.map_err(|_| Refusal::because(Code::InvalidRequest, "the body broke off"))?;
+        bytes = bytes.saturating_add(chunk.len());
+        if bytes <= max {
+            whole.extend_from_slice(&chunk);
+        } else if bytes > max.saturating_add(EXCESS_BYTES_MAX) {
+            break;
         }
-    })
+    }
+    if bytes > max { Err(Refusal::new(Code::BodyTooLarge)) } else { Ok(whole.into()) }
 }
 
 fn finish(mut response: Response, request_id: &str) -> Response {

@@ -67,7 +67,7 @@ pub async fn start(app: App, listen: SocketAddr) -> Result<Running, ServeError> 
     let listener =
         TcpListener::bind(listen).await.map_err(|error| ServeError(format!("cannot listen on {listen}: {error}")))?;
     let address = listener.local_addr().map_err(|error| ServeError(error.to_string()))?;
-    let (stop, stopped) = watch::channel(false);
+    let (stop, stopped) = (app.stopping.clone(), app.stopping.subscribe());
     let accepting = tokio::spawn(accept(app.clone(), listener, stopped.clone()));
     let working = tokio::spawn(work(app, stopped));
     Ok(Running { address, stop, tasks: vec![accepting, working] })

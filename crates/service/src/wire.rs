@@ -112,8 +112,6 @@ pub(crate) struct Import {
     pub(crate) content: SecretInput,
     #[serde(default)]
     pub(crate) apply: bool,
-    #[serde(default = "yes")]
-    pub(crate) skip_same: bool,
 }
 
 /// A change set.

@@ -14,3 +14,27 @@ pub(crate) fn put(conn: &mut Conn, name: &str, value: &str) -> Result<(), DbErro
     conn.execute("/* meta_put */ INSERT INTO meta (name, value) VALUES ($1, $2)", params![name, value])?;
     Ok(())
 }
+
+/// Stores what is there again: a write that changes nothing, to learn whether one is taken.
+pub(crate) fn rewrite(conn: &mut Conn) -> Result<(), DbError> {
+    conn.execute("/* meta_rewrite */ UPDATE meta SET value = value", &[])?;
+    Ok(())
+}
+
+/// Reads of every table: one that is gone or unreadable is an error, and with it a request somewhere would fail.
+pub(crate) fn every_table(conn: &mut Conn) -> Result<(), DbError> {
+    let row = conn.query_opt(
+        "/* meta_every_table */ SELECT COUNT(*) FROM meta WHERE EXISTS (SELECT 1 FROM workspaces) \
+         AND NOT (EXISTS (SELECT 1 FROM writer_lock WHERE id < 0) OR EXISTS (SELECT 1 FROM audit WHERE seq < 0) \
+         OR EXISTS (SELECT 1 FROM audit_head WHERE id < 0) OR EXISTS (SELECT 1 FROM checkpoints WHERE size < 0) \
+         OR EXISTS (SELECT 1 FROM events WHERE id < 0) OR EXISTS (SELECT 1 FROM keys WHERE id = '') \
+         OR EXISTS (SELECT 1 FROM intents WHERE id < 0) OR EXISTS (SELECT 1 FROM secrets WHERE scope = '') \
+         OR EXISTS (SELECT 1 FROM secret_versions WHERE scope = '') OR EXISTS (SELECT 1 FROM operators WHERE id = '') \
+         OR EXISTS (SELECT 1 FROM credentials WHERE id = '') OR EXISTS (SELECT 1 FROM approvals WHERE id = '') \
+         OR EXISTS (SELECT 1 FROM votes WHERE approval_id = '') OR EXISTS (SELECT 1 FROM policies WHERE id = '') \
+         OR EXISTS (SELECT 1 FROM policy_revision WHERE id < 0) OR EXISTS (SELECT 1 FROM idempotency WHERE principal = ''))",
+        &[],
+    )?;
+    let rows = row.map_or(Ok(0), |row| row.int(0))?;
+    if rows > 0 { Ok(()) } else { Err(DbError::Shape("the organisation's rows are gone".into())) }
+}

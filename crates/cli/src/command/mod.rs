@@ -3,6 +3,7 @@
 pub mod approval;
 pub mod audit;
 pub mod completions;
+pub mod key;
 pub mod login;
 pub mod operator;
 pub mod replay;

@@ -155,10 +155,7 @@ pub struct ActivateArgs {
 pub struct RequestArgs {
     #[command(flatten)]
     key: KeyArgs,
-    /// Why it is needed
-    #[arg(long)]
-    reason: Option<String>,
-    /// What it is
+    /// What it is, and why it is needed
     #[arg(long)]
     description: Option<String>,
 }
@@ -208,8 +205,8 @@ pub async fn run(context: &Context, command: &SecretCommand) -> Result<Exit, Err
             change(context, &client, key, call, "activated").await
         }
         SecretCommand::Import(args) => secret_import::run(context, &client, args).await,
-        SecretCommand::Request(RequestArgs { key, reason, description }) => {
-            let body = given(json!({ "reason": reason, "description": description }));
+        SecretCommand::Request(RequestArgs { key, description }) => {
+            let body = given(json!({ "description": description }));
             let call = Call::post(key_path(&client, key, "/request").await?, &body);
             change(context, &client, key, call, "requested").await
         }

@@ -16,6 +16,7 @@ use portcullis_kernel::{
 use serde_json::{Value, json};
 
 use crate::{
+    app::stops,
     call::{Call, answered, ok},
     operation::Operation,
     wire,
@@ -76,7 +77,7 @@ fn filter(call: &Call, state: Option<&str>) -> Result<ApprovalFilter, Refusal> {
         )
     };
     let state = state.map(|word| State::parse(word).ok_or_else(malformed)).transpose()?;
-    let before = wire::time("before", call.query("before")?)?;
+    let before = wire::time("before", call.query("before"))?;
     Ok(ApprovalFilter {
         state: state.map(|state| state.as_str().to_owned()),
         before: before.map(|at| at.0),
@@ -93,13 +94,13 @@ async fn pending(call: Call) -> Result<Response, Refusal> {
 
 async fn list(call: Call) -> Result<Response, Refusal> {
     call.only_query(&["state", "limit", "before"])?;
-    let filter = filter(&call, call.query("state")?)?;
+    let filter = filter(&call, call.query("state"))?;
     ok(&call.app.authority.approvals(call.caller()?, filter, None).await?)
 }
 
 async fn of_workspace(call: Call) -> Result<Response, Refusal> {
     call.only_query(&["state", "limit", "before"])?;
-    let filter = filter(&call, call.query("state")?)?;
+    let filter = filter(&call, call.query("state"))?;
     ok(&call.app.authority.approvals(call.caller()?, filter, Some(call.path("id")?)).await?)
 }
 
@@ -113,6 +114,7 @@ async fn get(call: Call) -> Result<Response, Refusal> {
     let authority = &call.app.authority;
     // Watched before it is read: a decision between the two is not missed.
     let mut committed = authority.committed();
+    let mut stopping = call.app.stopping.subscribe();
     let mut view = authority.approval(call.caller()?, id).await?;
     let deadline = tokio::time::Instant::now() + Duration::from_secs(wait_s);
     while view.status == State::Pending {
@@ -125,6 +127,8 @@ async fn get(call: Call) -> Result<Response, Refusal> {
         tokio::select! {
             _ = committed.changed() => {}
             () = tokio::time::sleep_until(look_again) => {}
+            // Still pending is an answer too, and the client asks again.
+            () = stops(&mut stopping) => break,
         }
         view = authority.approval(call.caller()?, id).await?;
         if tokio::time::Instant::now() >= deadline {

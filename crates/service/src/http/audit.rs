@@ -44,22 +44,22 @@ async fn search(call: Call) -> Result<Response, Refusal> {
         "order",
         "limit",
     ])?;
-    let own = |name| call.query(name).map(|text| text.map(str::to_owned));
-    let descending = match call.query("order")? {
+    let own = |name| call.query(name).map(str::to_owned);
+    let descending = match call.query("order") {
         Some("desc") => true,
         None | Some("asc") => false,
         Some(_) => return Err(Refusal::because(Code::InvalidRequest, "`order` is `asc` or `desc`")),
     };
     let search = Search {
-        subject: own("subject")?,
-        workspace_id: own("workspace_id")?,
-        key: own("key")?,
-        code: own("code")?,
-        event: own("event")?,
-        approval_id: own("approval_id")?,
-        request_id: own("request_id")?,
-        from_ms: wire::time("from", call.query("from")?)?.map(|at| at.0),
-        to_ms: wire::time("to", call.query("to")?)?.map(|at| at.0),
+        subject: own("subject"),
+        workspace_id: own("workspace_id"),
+        key: own("key"),
+        code: own("code"),
+        event: own("event"),
+        approval_id: own("approval_id"),
+        request_id: own("request_id"),
+        from_ms: wire::time("from", call.query("from"))?.map(|at| at.0),
+        to_ms: wire::time("to", call.query("to"))?.map(|at| at.0),
         after: call.query_as("after")?,
         descending,
         limit: call.query_as("limit")?.unwrap_or(100),
@@ -68,6 +68,7 @@ async fn search(call: Call) -> Result<Response, Refusal> {
 }
 
 async fn checkpoint(call: Call) -> Result<Response, Refusal> {
+    call.only_query(&[])?;
     if !call.caller()?.has(Scope::AuditRead) {
         return Err(Refusal::because(Code::ScopeMissing, Scope::AuditRead.as_str()));
     }

@@ -37,6 +37,7 @@ pub(super) fn operations() -> Vec<Operation> {
 }
 
 async fn list(call: Call) -> Result<Response, Refusal> {
+    call.only_query(&[])?;
     ok(&call.app.authority.operators(call.caller()?).await?)
 }
 
@@ -67,6 +68,7 @@ async fn update(call: Call) -> Result<Response, Refusal> {
 }
 
 async fn policies(call: Call) -> Result<Response, Refusal> {
+    call.only_query(&[])?;
     ok(&call.app.authority.policies(call.caller()?).await?)
 }
 
@@ -87,6 +89,7 @@ async fn remove(call: Call) -> Result<Response, Refusal> {
 }
 
 async fn check(call: Call) -> Result<Response, Refusal> {
+    call.only_query(&[])?;
     let input: wire::CheckPolicy = call.input()?;
     let slots = call.app.authority.policy_check(call.caller()?, &input.text)?;
     ok(&json!({"status": "valid", "slots": slots}))

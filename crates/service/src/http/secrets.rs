@@ -190,6 +190,7 @@ async fn list(call: Call) -> Result<Response, Refusal> {
 }
 
 async fn versions(call: Call) -> Result<Response, Refusal> {
+    call.only_query(&[])?;
     ok(&call.app.authority.versions(call.caller()?, scope(&call)?, path_key(&call)?).await?)
 }
 
@@ -288,7 +289,6 @@ async fn import(call: Call) -> Result<Response, Refusal> {
         let changes: Vec<Value> = changes.iter().map(|(key, change)| json!({"key": key, "change": change})).collect();
         return ok(&marked(scope, json!({"applied": false, "changes": changes, "counts": counts})));
     }
-    let _ = input.skip_same;
     let (keys, values): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
     let action = SecretImport { scope, keys };
     let answer = call.app.authority.perform(caller, call.meta.clone(), action, values).await?;

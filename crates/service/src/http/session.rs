@@ -46,6 +46,7 @@ fn cookie(app: &App, value: &str, max_age_s: i64) -> Result<HeaderValue, Refusal
 }
 
 async fn login(call: Call) -> Result<Response, Refusal> {
+    call.only_query(&[])?;
     let input: wire::Login = call.input()?;
     let authority = &call.app.authority;
     let opened =
@@ -63,6 +64,7 @@ async fn login(call: Call) -> Result<Response, Refusal> {
 }
 
 async fn claim(call: Call) -> Result<Response, Refusal> {
+    call.only_query(&[])?;
     let input: wire::Claim = call.input()?;
     let (token, password) = (input.token.into_text(), input.password.into_text());
     let id = call.app.authority.claim_operator(call.meta.clone(), token, input.email.clone(), password).await?;
@@ -70,6 +72,7 @@ async fn claim(call: Call) -> Result<Response, Refusal> {
 }
 
 async fn register(call: Call) -> Result<Response, Refusal> {
+    call.only_query(&[])?;
     let input: wire::Register = call.input()?;
     let redeemed = call.app.authority.redeem_enrolment(call.meta.clone(), input.code.into_text(), input.id).await?;
     ok(&json!({
@@ -79,6 +82,7 @@ async fn register(call: Call) -> Result<Response, Refusal> {
 }
 
 async fn step_up(call: Call) -> Result<Response, Refusal> {
+    call.only_query(&[])?;
     let input: wire::StepUp = call.input()?;
     let address = call.peer.to_string();
     let until =
@@ -87,6 +91,7 @@ async fn step_up(call: Call) -> Result<Response, Refusal> {
 }
 
 async fn logout(call: Call) -> Result<Response, Refusal> {
+    call.only_query(&[])?;
     call.no_body()?;
     if !call.caller()?.is_operator() {
         return Err(Refusal::new(Code::HumanRequired));
@@ -98,6 +103,7 @@ async fn logout(call: Call) -> Result<Response, Refusal> {
 }
 
 async fn session(call: Call) -> Result<Response, Refusal> {
+    call.only_query(&[])?;
     let caller = call.caller()?;
     let operator = call.app.authority.operator_of(caller).await?;
     ok(&json!({
@@ -109,6 +115,7 @@ async fn session(call: Call) -> Result<Response, Refusal> {
 }
 
 async fn token_claim(call: Call) -> Result<Response, Refusal> {
+    call.only_query(&[])?;
     let input: wire::ClaimToken = call.input()?;
     let token =
         call.app.authority.claim_token(call.meta.clone(), call.caller()?, input.claim_token.into_text()).await?;

@@ -122,11 +122,13 @@ async fn mint(call: Call, action: TokenMint, status: StatusCode) -> Result<Respo
 }
 
 async fn list_org(call: Call) -> Result<Response, Refusal> {
+    call.only_query(&[])?;
     let tokens = call.app.authority.tokens(call.caller()?, None).await?;
     ok(&json!({"count": tokens.len(), "tokens": tokens}))
 }
 
 async fn list_workspace(call: Call) -> Result<Response, Refusal> {
+    call.only_query(&[])?;
     let tokens = call.app.authority.tokens(call.caller()?, Some(call.path("id")?)).await?;
     ok(&json!({"count": tokens.len(), "tokens": tokens}))
 }
@@ -186,6 +188,7 @@ async fn rotate(call: Call) -> Result<Response, Refusal> {
 
 /// Resealing changes nothing anyone can see, so it is no deed; it is an owner's all the same.
 async fn reseal(call: Call) -> Result<Response, Refusal> {
+    call.only_query(&[])?;
     call.no_body()?;
     call.app.authority.require_owner(call.caller()?)?;
     json_response(StatusCode::OK, &call.app.authority.reseal().await?)

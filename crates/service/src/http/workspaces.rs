@@ -65,14 +65,17 @@ async fn list(call: Call) -> Result<Response, Refusal> {
 }
 
 async fn get(call: Call) -> Result<Response, Refusal> {
+    call.only_query(&[])?;
     ok(&call.app.authority.workspace(call.caller()?, call.path("id")?).await?)
 }
 
 async fn state(call: Call) -> Result<Response, Refusal> {
+    call.only_query(&[])?;
     ok(&call.app.authority.workspace_state(call.caller()?, call.path("id")?).await?)
 }
 
 async fn peers(call: Call) -> Result<Response, Refusal> {
+    call.only_query(&[])?;
     ok(&call.app.authority.peers(call.caller()?, call.path("id")?).await?)
 }
 

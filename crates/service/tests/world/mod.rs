@@ -1,5 +1,6 @@
 //! A whole organisation behind a real listener, on each engine, with a clock that stands still until a test moves it.
-#![allow(dead_code, clippy::allow_attributes, reason = "each test binary uses its own part of the world")]
+#![expect(dead_code, reason = "each test binary uses its own part of the world")]
+#![expect(clippy::expect_used, reason = "a scene that cannot be set ends the test")]
 
 use std::{
     collections::BTreeMap,
@@ -89,6 +90,11 @@ impl Actor {
         actor
     }
 
+    /// The same, at another server.
+    pub fn at(&self, url: &str) -> Self {
+        Self { url: url.to_owned(), ..self.clone() }
+    }
+
     pub fn without(&self, name: &str) -> Self {
         let mut actor = self.clone();
         actor.headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
@@ -115,6 +121,13 @@ impl Actor {
         let text = response.text().await.expect("the answer is text");
         let json = serde_json::from_str(&text).unwrap_or(Value::Null);
         Answer { status, headers, text, json }
+    }
+
+    /// The head of the answer to a GET; the body is still to come.
+    pub async fn open(&self, path: &str) -> reqwest::Response {
+        let request = self.client.get(format!("{}{path}", self.url));
+        let request = self.headers.iter().fold(request, |request, (name, value)| request.header(name, value));
+        request.send().await.expect("the server answers")
     }
 
     pub async fn get(&self, path: &str) -> Answer {
@@ -303,7 +316,8 @@ impl World {
 
 /// Runs a test on every engine at hand.
 pub fn each_engine<F: Future<Output = World>>(config: Config, test: impl Fn(World) -> F) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     for db in portcullis_authority::testkit_db::databases() {
         let config = config.clone();
         runtime.block_on(async {
