@@ -107,8 +107,13 @@ pub(crate) fn load(
     approved: bool,
     with_ancestors: bool,
 ) -> Result<Facts, FactGapOr> {
-    let target = target(cx.conn, caller, deed, with_ancestors)?;
-    let reaches = reaches(cx.conn, deed, &target)?;
+    // An ordinary agent must not learn from its refusal which ids exist.
+    let hide = |FactGapOr(gap)| match gap {
+        FactGap::Absent if caller.confined_to().is_some() => FactGapOr(FactGap::Hidden),
+        gap => FactGapOr(gap),
+    };
+    let target = target(cx.conn, caller, deed, with_ancestors).map_err(hide)?;
+    let reaches = reaches(cx.conn, deed, &target).map_err(hide)?;
     let quota_spent = match (deed, &caller.subject.principal) {
         (Deed::WorkspaceCreate(_), Principal::Agent(_)) => {
             let since = cx.now.plus_ms(-60 * 60 * 1000).0;

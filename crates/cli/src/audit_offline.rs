@@ -5,8 +5,7 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use portcullis_authority::db::Target;
-use portcullis_authority::{Pins, Verified, VerifyError, verify_database, verify_export};
+use portcullis_authority::{Pins, Target, Verified, VerifyError, verify_database, verify_export};
 use portcullis_kernel::checkpoint::VerifierKey;
 use serde_json::json;
 

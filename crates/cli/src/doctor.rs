@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use portcullis_authority::db::{Conn, Role, Target, off_runtime};
+use portcullis_authority::{Target, schema_version};
 use serde_json::json;
 
 use crate::args::DoctorArgs;
@@ -73,10 +73,7 @@ async fn database(data: &Path) -> Result<String, String> {
         {
             return Err(format!("there is no database in `{}`; `portcullis serve` makes one", data.display()));
         }
-        let version = off_runtime(|| {
-            let mut conn = Conn::open(&target, Role::Heavy)?;
-            portcullis_authority::schema_version(&mut conn)
-        });
+        let version = schema_version(&target);
         version.map(|version| format!("opens, schema version {version}")).map_err(|error| error.to_string())
     });
     opened.await.unwrap_or_else(|error| Err(error.to_string()))

@@ -26,7 +26,7 @@ pub async fn run(context: &Context, args: &ServeArgs) -> Result<Exit, Error> {
             "no operator yet; claim the organisation within a day, once: {url}/claim#{}",
             claim.expose()
         ));
-        context.output.note("  portcullis operator claim --link LINK --email YOU@EXAMPLE.COM");
+        context.output.note("  portcullis operator claim --email YOU@EXAMPLE.COM   (asks for the link)");
     }
     stop.await;
     context.output.note("stopping: running requests may end");

@@ -14,6 +14,9 @@ pub enum FactGap {
     /// The target does not exist (or is removed).
     #[error("the target does not exist")]
     Absent,
+    /// The target does not exist, and the caller would not be told if it did.
+    #[error("the target does not exist, and the caller may not know")]
+    Hidden,
     /// The store could not say.
     #[error("a fact could not be read: {0}")]
     Unreadable(String),

@@ -331,7 +331,7 @@ pub fn vectors() -> Vec<Vector> {
 /// `docs/refusals.md`, generated.
 pub fn markdown() -> String {
     let mut page = format!(
-        "# Refusal codes\n\n<!-- generated from `crates/kernel/src/refusal.rs` by `cargo xtask refusals`; a test keeps it equal -->\n\n\
+        "# Refusal codes\n\n<!-- generated from `crates/kernel/src/refusal.rs` by `cargo xtask refusals --accept`; a test keeps it equal -->\n\n\
          Contract version {CONTRACT_VERSION}. Every refusal, on every surface, is one body (RFC 9457 on HTTP):\n\
          `code`, `error`, `reason`, `retryable`, `denied_class`, `next_step`, `audit_id`, `workspace_id`, `key`.\n\
          Codes are added, never renamed or given another meaning. Machine-readable: [refusals.vectors.json](refusals.vectors.json).\n\n\

@@ -2,6 +2,8 @@
 
 mod bench;
 mod ci;
+mod matrix;
+mod refusals;
 mod test;
 mod tidy;
 
@@ -28,6 +30,18 @@ pub const COMMANDS: &[Command] = &[
         arguments: "",
         about: "the numbers of docs/numbers.md, measured on this machine; takes some minutes",
         run: bench::run,
+    },
+    Command {
+        name: "matrix",
+        arguments: "[--accept]",
+        about: "who may do what, compared with the policies; --accept writes the page anew",
+        run: matrix::run,
+    },
+    Command {
+        name: "refusals",
+        arguments: "[--accept]",
+        about: "the published refusal codes, compared with the code; --accept writes them anew",
+        run: refusals::run,
     },
     Command { name: "tidy", arguments: "", about: "only the house rules, in seconds", run: tidy::run },
 ];

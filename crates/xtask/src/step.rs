@@ -29,6 +29,25 @@ pub fn cargo() -> Command {
     Command::new(environment("CARGO").unwrap_or_else(|| OsString::from("cargo")))
 }
 
+/// Whether the only argument is `--accept`; anything else is an error.
+pub fn accept(arguments: &[String]) -> Result<bool, String> {
+    match arguments {
+        [] => Ok(false),
+        [word] if word == "--accept" => Ok(true),
+        _ => Err("takes nothing but --accept".to_owned()),
+    }
+}
+
+/// A test that compares a generated file with its source, and writes it first when asked to.
+pub fn snapshot(accept: bool) -> Command {
+    let mut command = cargo();
+    command.args(["test", "--quiet"]);
+    if accept {
+        command.env("PORTCULLIS_ACCEPT", "1");
+    }
+    command
+}
+
 /// Runs to the end with our terminal; anything but success is an error.
 pub fn succeed(command: &mut Command) -> Result<(), String> {
     let status = command.status().map_err(|error| cannot_run(command, &error))?;

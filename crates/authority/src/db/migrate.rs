@@ -4,7 +4,12 @@
 
 use aws_lc_rs::digest;
 
-use super::{conn::Conn, error::DbError};
+use super::{
+    conn::Conn,
+    error::DbError,
+    off_runtime,
+    open::{Role, Target},
+};
 
 /// One step of the schema.
 #[derive(Clone, Copy, Debug)]
@@ -50,10 +55,14 @@ pub enum MigrateError {
     Db(#[from] DbError),
 }
 
-/// The schema version of a database; fails where there is none.
-pub fn schema_version(conn: &mut Conn) -> Result<i64, DbError> {
-    let row = conn.query_opt("/* schema_version */ SELECT MAX(version) FROM schema_migrations", &[])?;
-    row.map_or(Ok(None), |row| row.opt_int(0))?.ok_or_else(|| DbError::Shape("no schema version is recorded".into()))
+/// The schema version of a database, for a look from outside; fails where there is none. Blocks.
+pub fn schema_version(target: &Target) -> Result<i64, DbError> {
+    off_runtime(|| {
+        let mut conn = Conn::open(target, Role::Heavy)?;
+        let row = conn.query_opt("/* schema_version */ SELECT MAX(version) FROM schema_migrations", &[])?;
+        row.map_or(Ok(None), |row| row.opt_int(0))?
+            .ok_or_else(|| DbError::Shape("no schema version is recorded".into()))
+    })
 }
 
 /// Brings the schema up to date in one transaction, or refuses and changes nothing.

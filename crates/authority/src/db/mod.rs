@@ -23,11 +23,11 @@ mod writer_thread;
 
 pub use conn::Conn;
 pub use error::DbError;
-pub use job::{Tx, WriterFault};
-pub use migrate::{MIGRATIONS, MigrateError, Migrated, Migration, migrate, schema_version};
+pub use job::WriterFault;
+pub use migrate::{MIGRATIONS, MigrateError, migrate, schema_version};
 pub use open::{Role, SQLITE_FILE, Server, Target};
 pub use reader::{Readers, ReadersConfig};
-pub use value::{Param, Row, Value};
+pub use value::{Param, Row};
 pub use writer::{Batch, Writer, WriterConfig, WriterStats};
 
 /// Runs `work` on a thread of its own and waits for it: the way for start-up code inside the asynchronous runtime to

@@ -98,18 +98,6 @@ impl Readers {
             Engine::Postgres { heavy, .. } => heavy.read(job).await,
         }
     }
-
-    /// As [`Readers::read_heavy`] for code outside the asynchronous runtime.
-    pub fn read_blocking<T, E>(&self, job: impl FnOnce(&mut Conn) -> Result<T, E> + Send + 'static) -> Result<T, E>
-    where
-        T: Send + 'static,
-        E: From<DbError> + Send + 'static,
-    {
-        match &self.0 {
-            Engine::Sqlite { heavy, .. } => heavy.read(job),
-            Engine::Postgres { heavy, .. } => heavy.read_blocking(job),
-        }
-    }
 }
 
 /// Runs `job` between BEGIN and COMMIT. The first error is the answer; a connection that cannot be rolled back is

@@ -46,19 +46,6 @@ impl Threads {
         answer.await.unwrap_or_else(|_| Err(DbError::Panicked.into()))
     }
 
-    pub(super) fn read_blocking<T, E>(
-        &self,
-        job: impl FnOnce(&mut Conn) -> Result<T, E> + Send + 'static,
-    ) -> Result<T, E>
-    where
-        T: Send + 'static,
-        E: From<DbError> + Send + 'static,
-    {
-        let (reply, answer) = mpsc::sync_channel(1);
-        self.enqueue(read_job(job, move |outcome| drop(reply.send(outcome))))?;
-        answer.recv().unwrap_or_else(|_| Err(DbError::Panicked.into()))
-    }
-
     /// Gives the job to the least loaded thread; if that one's queue is full, so are all.
     fn enqueue(&self, job: ReadJob) -> Result<(), DbError> {
         let lane = self.0.iter().min_by_key(|lane| lane.load.load(Relaxed)).ok_or(DbError::Busy)?;

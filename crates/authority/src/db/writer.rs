@@ -157,11 +157,6 @@ impl<S: Clone + Send + 'static> Writer<S> {
         }
     }
 
-    /// Finishes the queue, closes the connection and waits for the thread. Dropping the writer does the same.
-    pub fn shutdown(self) {
-        drop(self);
-    }
-
     fn enqueue(
         &self,
         job: Box<dyn Job<S>>,

@@ -37,7 +37,9 @@ pub async fn run(context: &Context, KeyCommand::Rotate(args): &KeyCommand) -> Re
         client.json(&rotate).await?;
     }
     let moved = reseal(&client).await?;
-    context.output.done(&json!({"status": "rotated", "resealed": moved}), &format!("rotated; {moved} values resealed"))?;
+    context
+        .output
+        .done(&json!({"status": "rotated", "resealed": moved}), &format!("rotated; {moved} values resealed"))?;
     Ok(Exit::Ok)
 }
 
@@ -50,7 +52,8 @@ async fn reseal(client: &Client) -> Result<u64, Error> {
     let mut moved = 0;
     loop {
         let step = client.json(&Call::post("/keys/reseal", &json!({}))).await?;
-        let number = |name: &str| step[name].as_u64().ok_or_else(|| Error::fault("the server does not say how far it came"));
+        let number =
+            |name: &str| step[name].as_u64().ok_or_else(|| Error::fault("the server does not say how far it came"));
         let (done, left) = (number("done")?, number("left")?);
         moved += done;
         bar.set_length(moved + left);

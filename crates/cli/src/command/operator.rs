@@ -61,9 +61,9 @@ pub struct RoleArgs {
 /// `operator claim`
 #[derive(Args)]
 pub struct ClaimArgs {
-    /// The link, as the server printed it
-    #[arg(long)]
-    link: String,
+    /// File with the link, as the server printed it (`-` for stdin) [default: ask]
+    #[arg(long, value_name = "FILE")]
+    link_file: Option<std::path::PathBuf>,
     /// Login name of the first operator
     #[arg(long)]
     email: String,
@@ -74,7 +74,9 @@ pub struct ClaimArgs {
 
 async fn claim(context: &Context, args: &ClaimArgs) -> Result<Exit, Error> {
     let malformed = || Error::usage("the link has no `#` and code").hint("copy it whole, as the server printed it");
-    let (url, token) = args.link.split_once('#').ok_or_else(malformed)?;
+    // A one-time code is worth an organisation while it lives: never an argument that others can list.
+    let link = crate::hidden::Hidden::ask("the link: ", args.link_file.as_deref())?;
+    let (url, token) = link.reveal().trim().split_once('#').ok_or_else(malformed)?;
     let base = crate::client::parse_base(url.strip_suffix("/claim").unwrap_or(url))?;
     let client = crate::client::Client::new(&base, crate::client::Credential::None, context.timeout())?;
     let password = crate::hidden::Hidden::ask("choose a password: ", args.password_file.as_deref())?;

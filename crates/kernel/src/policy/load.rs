@@ -72,6 +72,10 @@ impl Policy {
 
     /// Reads a policy an operator wants to add: exactly one, fitting the schema. Returns the slots it is indexed under.
     pub fn read_added(&self, id: &str, text: &str) -> Result<Vec<String>, LoadError> {
+        // Allowed in a comment by the grammar; not storable as text.
+        if text.contains('\0') {
+            return Err(error(id, "the text has a NUL character"));
+        }
         let policy = check_added(id, text)?;
         let mut set = PolicySet::new();
         set.add(policy.clone()).map_err(|e| error(id, e))?;

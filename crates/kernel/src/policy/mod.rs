@@ -198,6 +198,7 @@ impl Policy {
     ) -> Decision {
         let facts = match facts {
             Ok(facts) => facts,
+            Err(FactGap::Hidden) => return Decision::Deny(self.hidden(subject, deed)),
             Err(gap) => return Decision::Deny(fact_denial(subject, deed, gap)),
         };
         let added = match added {
@@ -225,6 +226,18 @@ impl Policy {
             None if allowed.is_empty() => Decision::Deny(silence(subject)),
             None => Decision::Allow(Allowed { rule: allowed.join(",") }),
         }
+    }
+
+    /// What an ordinary agent is told of something that does not exist: word for word what it would be told if it did.
+    fn hidden(&self, subject: &Subject, deed: &Deed) -> Denial {
+        let rule = match deed.target() {
+            Target::Workspace(_) => "ordinary_agent_sees_its_own_workspace",
+            Target::Token(_) => "ordinary_agent_sees_its_own_tokens",
+            Target::Approval(_) if deed.verb() == Verb::ApprovalWithdraw => "only_the_requester_withdraws",
+            Target::Approval(_) => "agents_do_not_govern",
+            Target::Organisation => return silence(subject),
+        };
+        self.meta.get(&CedarId::new(rule)).map_or_else(|| silence(subject), |meta| denial_of(rule, meta))
     }
 
     fn decide_verb(
@@ -316,7 +329,7 @@ fn policy_error(reason: &str) -> Denial {
 
 fn fact_denial(subject: &Subject, deed: &Deed, gap: &FactGap) -> Denial {
     let (code, reason) = match (&subject.principal, gap) {
-        (Principal::Operator(_) | Principal::System(_), FactGap::Absent) => match deed.target() {
+        (Principal::Operator(_) | Principal::System(_), FactGap::Absent | FactGap::Hidden) => match deed.target() {
             Target::Workspace(_) => (Code::WorkspaceNotFound, "workspace_not_found"),
             Target::Organisation | Target::Token(_) | Target::Approval(_) => (Code::NotFound, "not_found"),
         },

@@ -1,5 +1,6 @@
 use super::super::{
-    MIGRATIONS, MigrateError, Migration,
+    MIGRATIONS, MigrateError,
+    migrate::Migration,
     testkit::{TestDb, databases},
 };
 

@@ -60,8 +60,6 @@ async fn a_job_cannot_write_and_a_panic_or_error_leaves_the_reader_usable() {
         insert(&db);
         assert_eq!(readers.read(count).await, Ok(1), "{}", db.engine);
         assert_eq!(readers.read_heavy(count).await, Ok(1), "{}", db.engine);
-        let blocking = Arc::clone(&readers);
-        assert_eq!(tokio::task::spawn_blocking(move || blocking.read_blocking(count)).await.unwrap(), Ok(1));
     }
 }
 

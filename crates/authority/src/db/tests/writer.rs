@@ -8,7 +8,8 @@ use std::{
 };
 
 use super::super::{
-    Batch, Conn, DbError, Tx, Writer, WriterConfig, WriterFault,
+    Batch, Conn, DbError, Writer, WriterConfig, WriterFault,
+    job::Tx,
     testkit::{TestDb, databases},
 };
 
@@ -218,7 +219,7 @@ fn shutting_down_finishes_the_queue() {
                 scope.spawn(|| writer.submit_blocking(|tx| append(tx, "x")).unwrap_or_else(|e: DbError| panic!("{e}")));
             }
         });
-        Arc::into_inner(writer).unwrap().shutdown();
+        drop(Arc::into_inner(writer).unwrap());
         assert_eq!(notes(&db).len(), 20, "{}", db.engine);
     }
 }

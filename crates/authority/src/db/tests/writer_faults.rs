@@ -3,7 +3,7 @@
 use std::sync::{Arc, atomic::Ordering::SeqCst};
 
 use super::{
-    super::{Batch, Conn, DbError, Tx, Writer, WriterConfig, WriterFault, testkit::databases},
+    super::{Batch, Conn, DbError, Writer, WriterConfig, WriterFault, job::Tx, testkit::databases},
     reader::kill_sessions,
     writer::{SCHEMA, append, hold, notes, start, until_queued},
 };
