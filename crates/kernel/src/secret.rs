@@ -26,6 +26,11 @@ pub enum ValueError {
 /// fn print<T: std::fmt::Debug>(_: T) {}
 /// print(portcullis_kernel::secret::SecretValue::new("x".into()).unwrap());
 /// ```
+///
+/// ```compile_fail
+/// fn write<T: serde::Serialize>(_: T) {}
+/// write(portcullis_kernel::secret::SecretValue::new("x".into()).unwrap());
+/// ```
 pub struct SecretValue(Zeroizing<String>);
 
 impl SecretValue {

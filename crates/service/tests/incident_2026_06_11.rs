@@ -151,3 +151,38 @@ fn a_human_may_and_the_root_is_not_restarted() {
         world
     });
 }
+
+#[test]
+fn an_agent_in_a_loop_costs_one_row_and_is_counted() {
+    const AGAIN: i64 = 50;
+    each_engine(Config::default(), async |world| {
+        let root = world.root();
+        let first = world.admin().set(&root, "MODEL_KEY", VALUE).await;
+        first.refused(403, "CONCIERGE_SELF_WRITE_BLOCKED");
+        let (last, changed) = world
+            .changed(async {
+                for _ in 1..AGAIN {
+                    world.admin().set(&root, "MODEL_KEY", VALUE).await.refused(403, "CONCIERGE_SELF_WRITE_BLOCKED");
+                }
+                world.admin().set(&root, "MODEL_KEY", VALUE).await
+            })
+            .await;
+        last.refused(403, "CONCIERGE_SELF_WRITE_BLOCKED");
+        assert_eq!((&last.json["audit_id"], &last.json["repeated"]), (&first.json["audit_id"], &json!(AGAIN)));
+        assert!(changed.is_empty(), "{changed:?}");
+        // Another key is another question.
+        let (other, changed) = world.changed(world.admin().set(&root, "ANOTHER_KEY", VALUE)).await;
+        other.refused(403, "CONCIERGE_SELF_WRITE_BLOCKED");
+        World::only_audited(&changed);
+        world.advance(5_000);
+        world.authority.tick().await.expect("time passes");
+        let counted = world.audit("event=refusal.repeated").await;
+        assert_eq!(counted.len(), 1, "{counted:?}");
+        assert_eq!(counted[0]["detail"]["repeats"], AGAIN, "{}", counted[0]);
+        // The window is over: the next one is decided and audited again.
+        let (answer, changed) = world.changed(world.admin().set(&root, "MODEL_KEY", VALUE)).await;
+        answer.refused(403, "CONCIERGE_SELF_WRITE_BLOCKED");
+        World::only_audited(&changed);
+        world
+    });
+}
