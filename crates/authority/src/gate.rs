@@ -65,6 +65,14 @@ impl Cx<'_> {
         result
     }
 
+    /// As [`Cx::attempt`] for work that only reads: there is nothing to undo, so only PostgreSQL needs the savepoint.
+    pub(crate) fn look<T, E: From<DbError>>(&mut self, work: impl FnOnce(&mut Cx<'_>) -> Result<T, E>) -> Result<T, E> {
+        if self.conn.is_postgres() {
+            return self.attempt(work);
+        }
+        work(&mut Cx { conn: self.conn, head: self.head, core: self.core, now: self.now, meta: self.meta })
+    }
+
     /// Appends an event about something other than the deed at hand: the expiry of an approval, a login.
     pub(crate) fn record(&mut self, event: &mut Event) -> Result<i64, DbError> {
         self.head.append(self.conn, event)
@@ -86,8 +94,7 @@ pub(crate) fn run<A: Act>(cx: &mut Cx<'_>, caller: &Caller, action: A, cargo: A:
     let mut attempt = Attempt::new(caller, &deed);
     let (index, policy_version) = cx.core.policies(cx.conn)?;
     let with_ancestors = !index.is_empty();
-    let facts =
-        cx.attempt(|cx| facts::load(cx, caller, &deed, who, false, with_ancestors)).map_err(|FactGapOr(gap)| gap);
+    let facts = cx.look(|cx| facts::load(cx, caller, &deed, who, false, with_ancestors)).map_err(|FactGapOr(gap)| gap);
     let added = match &facts {
         Ok(facts) if with_ancestors => {
             index.candidates(&portcullis_kernel::policy::request_slots(&caller.subject, &deed.verbs(), facts))
@@ -105,7 +112,7 @@ pub(crate) fn run<A: Act>(cx: &mut Cx<'_>, caller: &Caller, action: A, cargo: A:
         }
         return attempt.refuse(cx, refusal);
     }
-    let prepared = match cx.attempt(|cx| action.prepare(cx, caller, &cargo)) {
+    let prepared = match cx.look(|cx| action.prepare(cx, caller, &cargo)) {
         Ok(prepared) => prepared,
         Err(fault) => return attempt.fail(cx, fault),
     };

@@ -51,8 +51,7 @@ impl Sqlite {
         )?;
         // Negative means KiB. Readers are several and mostly served by the page cache of the operating system.
         conn.execute_batch(match role {
-            // A checkpoint writes each changed page once, however often it is in the log: 16 MiB of log instead of 4.
-            Role::Writer => "PRAGMA cache_size=-8000; PRAGMA wal_autocheckpoint=4096;",
+            Role::Writer => "PRAGMA cache_size=-8000;",
             Role::Reader | Role::Heavy => "PRAGMA cache_size=-2000; PRAGMA query_only=ON;",
         })?;
         Ok(Self { conn, known: HashMap::new() })

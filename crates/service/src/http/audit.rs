@@ -7,7 +7,7 @@ use axum::{
 };
 use futures_util::stream;
 use portcullis_authority::{Answer, Authority, ExportMark, Refusal, Search};
-use portcullis_kernel::{deed::AuditExport, refusal::Code, scope::Scope};
+use portcullis_kernel::{deed::AuditExport, id::WorkspaceId, refusal::Code, scope::Scope};
 
 use crate::{
     call::{Call, ok},
@@ -20,9 +20,11 @@ use crate::{
 const EXPORT_STEP: i64 = 1_000;
 
 pub(super) fn operations() -> Vec<Operation> {
+    let search = Operation::new("audit_search", Method::GET, "/audit", "Search the log", search)
+        .output::<portcullis_authority::AuditPage>();
     vec![
-        Operation::new("audit_search", Method::GET, "/audit", "Search the log", search)
-            .output::<portcullis_authority::AuditPage>(),
+        search.also_at("workspace_audit", Method::GET, "/workspaces/{id}/audit"),
+        search,
         Operation::new("audit_export", Method::GET, "/audit/export", "Export the log as JSON lines", export),
         Operation::new("audit_checkpoint", Method::GET, "/audit/checkpoint", "The signed head of the log", checkpoint),
         Operation::new("events", Method::GET, "/events", "Live events (SSE)", events::stream),
@@ -50,9 +52,16 @@ async fn search(call: Call) -> Result<Response, Refusal> {
         None | Some("asc") => false,
         Some(_) => return Err(Refusal::because(Code::InvalidRequest, "`order` is `asc` or `desc`")),
     };
+    // The path of one workspace is the search for it; naming another in the query as well would be two questions.
+    let of_path = call.path.iter().any(|(name, _)| name == "id");
+    let workspace_id = match (of_path, own("workspace_id")) {
+        (true, None) => Some(call.path::<WorkspaceId>("id")?.to_string()),
+        (true, Some(_)) => return Err(Refusal::because(Code::InvalidRequest, "the path names the workspace already")),
+        (false, named) => named,
+    };
     let search = Search {
         subject: own("subject"),
-        workspace_id: own("workspace_id"),
+        workspace_id,
         key: own("key"),
         code: own("code"),
         event: own("event"),

@@ -128,6 +128,7 @@ pub fn samples(value: &str) -> Vec<(&'static str, &'static str, Option<Value>, S
         ("policy_remove", "", None, Refused),
         ("policy_check", "", Some(json!({"text": POLICY})), Refused),
         ("audit_search", "", None, Refused),
+        ("workspace_audit", "", None, Refused),
         ("audit_export", "", None, Refused),
         ("audit_checkpoint", "", None, Refused),
         ("events", "", None, OnlyItsOwn),
