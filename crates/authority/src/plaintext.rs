@@ -111,12 +111,14 @@ pub(crate) fn shapes(values: &[&SecretValue]) -> Vec<ValueShape> {
 pub(crate) fn refuse_own_credential(cx: &mut crate::gate::Cx<'_>, value: &SecretValue) -> Result<(), Fault> {
     use portcullis_kernel::refusal::Code;
     let text = value.expose_secret();
-    let mut found = looks_like_credential(text);
-    // The last word too: a header that was copied whole ends with the token.
-    for candidate in [text.trim(), text.split_whitespace().next_back().unwrap_or_default()] {
+    let mut known = |candidate: &str| {
         let hash = crate::vault::TokenHash::of_text(candidate);
-        found = found || crate::tables::credentials::find_by_hash(cx.conn, hash.0.as_slice())?.is_some();
-    }
+        crate::tables::credentials::find_by_hash(cx.conn, hash.0.as_slice()).map(|row| row.is_some())
+    };
+    let whole = text.trim();
+    // The last word too, where there are several: a header that was copied whole ends with the token.
+    let last_word = whole.split_whitespace().next_back().filter(|word| *word != whole);
+    let found = looks_like_credential(text) || known(whole)? || last_word.map_or(Ok(false), known)?;
     if found { Err(Fault::code(Code::OwnCredentialAsSecret)) } else { Ok(()) }
 }
 

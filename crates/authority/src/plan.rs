@@ -283,7 +283,7 @@ fn try_carry_out<A: Act>(
     if policy_version != row.policy_version {
         return Ok(Executed::void("the policies changed since it was asked"));
     }
-    let facts = match cx.attempt(|cx| facts::load(cx, &caller, &deed, who, true, !index.is_empty())) {
+    let facts = match cx.look(|cx| facts::load(cx, &caller, &deed, who, true, !index.is_empty())) {
         Ok(facts) => facts,
         Err(FactGapOr(gap)) => return Ok(Executed::void(format!("fact_unavailable: {gap}"))),
     };
@@ -316,7 +316,7 @@ fn try_carry_out<A: Act>(
     let claim = A::minted(&done.value).map(|token| claim_for(cx, token, done.audit_id, approved)).transpose()?;
     // Looked at again after the effect: what the same request has to find unchanged to be told that it is done.
     let pins = A::Cargo::from_values(plaintext::open_plan(cx.core, &row.id.to_string(), row.sealed.as_ref())?)
-        .and_then(|cargo| cx.attempt(|cx| action.prepare(cx, &caller, &cargo)).ok())
+        .and_then(|cargo| cx.look(|cx| action.prepare(cx, &caller, &cargo)).ok())
         .map_or_else(Vec::new, |prepared| prepared.pins);
     let outcome = Outcomes { value: serde_json::to_value(&done.value)?, audit_id: done.audit_id, pins };
     Ok(Executed { state: State::Applied, code: None, reason: None, result: serde_json::to_value(outcome)?, claim })

@@ -127,12 +127,6 @@ impl Authority {
         self.read(move |conn, _| views::approval_get(conn, &caller, id)).await
     }
 
-    /// Whether an approval still waits.
-    pub async fn approval_waits(&self, id: ApprovalId) -> Result<bool, Refusal> {
-        let now = self.now();
-        self.read(move |conn, _| views::approval_waits(conn, id, now)).await
-    }
-
     /// One page of the audit log.
     pub async fn audit(&self, caller: &Caller, search: Search) -> Result<views::AuditPage, Refusal> {
         let caller = caller.clone();

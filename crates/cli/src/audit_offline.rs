@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use portcullis_authority::{Pins, Target, Verified, VerifyError, verify_database, verify_export};
 use portcullis_kernel::checkpoint::VerifierKey;
 use serde_json::json;
@@ -15,6 +14,7 @@ use crate::environment;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::hidden::Hidden;
+use crate::progress::bar;
 use crate::settings::data_dir;
 
 /// `portcullis audit verify`.
@@ -68,10 +68,7 @@ fn pins(key: Option<&str>, checkpoint: Option<&Path>) -> Result<Pins, Error> {
 }
 
 fn verify(source: &Source, pins: &Pins) -> Result<Verified, VerifyError> {
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {human_pos} entries verified {elapsed}") {
-        bar.set_style(style);
-    }
+    let bar = bar("{spinner} {human_pos} entries verified {elapsed}");
     let mut progress = |position: i64| bar.set_position(u64::try_from(position).unwrap_or(0));
     let unreadable = |text: String| VerifyError::Unreadable(text);
     let verified = match source {

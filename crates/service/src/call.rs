@@ -96,7 +96,7 @@ impl Call {
 #[serde(deny_unknown_fields)]
 struct Nothing {}
 
-/// What `Call::from_parts` checks about method and header before a handler runs.
+/// Whether the method changes something: what needs a CSRF token and may carry an idempotency key.
 pub(crate) fn is_change(method: &Method) -> bool {
     !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }

@@ -9,7 +9,6 @@ use portcullis_kernel::{
     scope::Scope,
     secret::ValueShape,
     subject::Principal,
-    time::Timestamp,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -210,9 +209,4 @@ pub(crate) fn approval_get(conn: &mut Conn, caller: &Caller, id: ApprovalId) -> 
         return Err(Refusal::new(Code::NotFound));
     }
     view(conn, row)
-}
-
-/// Whether the approval is still pending at `now`; for a long poll.
-pub(crate) fn approval_waits(conn: &mut Conn, id: ApprovalId, now: Timestamp) -> Result<bool, Refusal> {
-    Ok(approvals::find(conn, id)?.is_some_and(|row| !row.state.is_end() && now < row.expires_at))
 }

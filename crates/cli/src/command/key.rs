@@ -1,13 +1,13 @@
 //! `key rotate`: a new sealing key, then everything moved to it. Interrupted, the same command goes on where it stopped.
 
 use clap::{Args, Subcommand};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use crate::client::{Call, Client};
 use crate::context::Context;
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::progress::bar;
 
 /// `key …`
 #[derive(Subcommand)]
@@ -45,10 +45,7 @@ pub async fn run(context: &Context, KeyCommand::Rotate(args): &KeyCommand) -> Re
 
 /// Moves the stored values, some at a time, until none is left under an older key.
 async fn reseal(client: &Client) -> Result<u64, Error> {
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    if let Ok(style) = ProgressStyle::with_template("{bar:30} {human_pos}/{human_len} values resealed {elapsed}") {
-        bar.set_style(style);
-    }
+    let bar = bar("{bar:30} {human_pos}/{human_len} values resealed {elapsed}");
     let mut moved = 0;
     loop {
         let step = client.json(&Call::post("/keys/reseal", &json!({}))).await?;
