@@ -82,6 +82,12 @@ ids! {
     PolicyId,
     /// The organisation (one per deployment); part of every ciphertext's place.
     OrganisationId,
+    /// One run of an agent: its boot. A token belongs to one.
+    BootId,
+    /// A message to or from an agent.
+    MessageId,
+    /// One turn: the work an agent does on one message.
+    TurnId,
     /// One attempt, as the audit log and the logs name it.
     RequestId,
 }

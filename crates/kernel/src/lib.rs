@@ -17,6 +17,7 @@ pub mod name;
 pub mod operator;
 pub mod policy;
 pub mod refusal;
+pub mod runtime;
 pub mod scope;
 pub mod secret;
 pub mod subject;

@@ -60,6 +60,16 @@ impl SecretValue {
     }
 }
 
+/// What one run of an agent is given in secret: handed over once, consumed by whoever starts it. No `Debug`, no `Clone`.
+pub struct Environment {
+    /// Secrets that become environment variables.
+    pub variables: Vec<(String, SecretValue)>,
+    /// Secrets that become files; they can be replaced while the agent runs.
+    pub files: Vec<(String, SecretValue)>,
+    /// The token of the run; a file beside the agent. Absent where only files are replaced.
+    pub token: Option<SecretValue>,
+}
+
 /// The value as a reviewer sees it: never a character of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct ValueShape {

@@ -15,6 +15,7 @@ mod openapi;
 mod operation;
 mod problem;
 mod router;
+pub mod runtime;
 mod server;
 pub mod telemetry;
 mod wire;
