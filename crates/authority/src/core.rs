@@ -37,6 +37,10 @@ pub struct Config {
     pub pending_per_principal_max: i64,
     /// How long an identical structural refusal is answered from memory, in milliseconds.
     pub refusal_cache_ms: i64,
+    /// Runtimes the configuration names: an agent may use these without asking a human.
+    pub runtimes: std::collections::BTreeMap<String, portcullis_kernel::runtime::Runtime>,
+    /// How long a bundle that an agent elsewhere pulled counts as fresh, in milliseconds.
+    pub lease_ms: i64,
 }
 
 impl Default for Config {
@@ -54,6 +58,8 @@ impl Default for Config {
             break_glass: false,
             pending_per_principal_max: portcullis_kernel::approval::PENDING_PER_PRINCIPAL_MAX,
             refusal_cache_ms: 2_000,
+            runtimes: std::collections::BTreeMap::new(),
+            lease_ms: 10 * MINUTE,
         }
     }
 }

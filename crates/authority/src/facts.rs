@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 
 use portcullis_kernel::{
     deed::{Deed, SecretScope, Target},
-    facts::{FactGap, Facts, TargetFacts},
+    facts::{FactGap, Facts, Kinship, TargetFacts},
     id::WorkspaceId,
     refusal::Code,
     scope::Scopes,
     subject::{Principal, Standing},
     time::Timestamp,
-    workspace::AGENT_CREATES_PER_HOUR_MAX,
+    workspace::{AGENT_CREATES_PER_HOUR_MAX, relation},
 };
 
 use crate::{
@@ -23,7 +23,7 @@ use crate::{
     tables::{
         approvals,
         credentials::{self, CredentialRow},
-        operators, workspaces,
+        operators, units, workspaces,
     },
 };
 
@@ -122,7 +122,14 @@ pub(crate) fn load(
         }
         _ => false,
     };
-    Ok(Facts { root: cx.core.root, standing, scopes, target, reaches, approved, quota_spent })
+    let kinship = match (deed, &caller.subject.principal) {
+        (Deed::MessageSend(message), Principal::Agent(home)) => kinship(cx.conn, *home, message.workspace)?,
+        _ => Kinship::None,
+    };
+    let custom_runtime = deed.runtime().is_some_and(|runtime| {
+        !runtime.is_builtin() && !cx.core.config.runtimes.values().any(|known| known == runtime)
+    });
+    Ok(Facts { root: cx.core.root, standing, scopes, target, reaches, approved, kinship, custom_runtime, quota_spent })
 }
 
 fn require(conn: &mut Conn, id: WorkspaceId) -> Result<workspaces::WorkspaceRow, FactGapOr> {
@@ -178,11 +185,31 @@ fn reaches(conn: &mut Conn, deed: &Deed, target: &TargetFacts) -> Result<Vec<Wor
         Deed::WorkspaceRestart(restart) => {
             reached.insert(restart.workspace);
         }
+        Deed::WorkspaceApply(apply) => {
+            reached.insert(apply.workspace);
+        }
+        Deed::WorkspaceForceStop(stop) => {
+            reached.insert(stop.workspace);
+        }
         Deed::WorkspacePause(pause) => reached.extend(below(conn, pause.workspace)?),
         Deed::WorkspaceRemove(remove) => reached.extend(below(conn, remove.workspace)?),
         _ => {}
     }
     Ok(reached.into_iter().collect())
+}
+
+/// How two workspaces stand to each other. The same function answers `list_peers` and every message (design §3).
+fn kinship(conn: &mut Conn, home: WorkspaceId, other: WorkspaceId) -> Result<Kinship, DbError> {
+    if home == other {
+        return Ok(Kinship::Peer);
+    }
+    let (own_parent, other_parent) = (units::parent(conn, home)?, units::parent(conn, other)?);
+    if relation(&home, own_parent.as_ref(), &other, other_parent.as_ref()).is_some() {
+        return Ok(Kinship::Peer);
+    }
+    let line =
+        workspaces::ancestors(conn, other)?.contains(&home) || workspaces::ancestors(conn, home)?.contains(&other);
+    Ok(if line { Kinship::Lineal } else { Kinship::None })
 }
 
 fn below(conn: &mut Conn, id: WorkspaceId) -> Result<Vec<WorkspaceId>, FactGapOr> {

@@ -8,6 +8,7 @@
 
 mod act;
 mod actions;
+mod agents;
 mod authn;
 mod authority;
 mod bootstrap;
@@ -18,14 +19,17 @@ mod core;
 mod db;
 mod facts;
 pub mod failpoint;
+mod fleet;
 mod gate;
 mod keyring;
 mod login_guard;
+mod mailbox;
 mod maintenance;
 mod permit;
 mod plaintext;
 mod plan;
 mod reads;
+mod redaction;
 mod refusal;
 mod refusal_cache;
 mod session;
@@ -36,17 +40,21 @@ mod views;
 
 pub use act::{Act, Cargo, NewPassword};
 pub use actions::{
-    Affected, Bundle, ChangeSaved, ChangeSetSaved, Decided, Enrolment, Exported, Imported, Minted, OperatorSaved,
-    PolicySaved, Revoked, Rotated, SecretDestroyed, SecretGone, SecretSaved, WorkspaceRemoved, WorkspaceSaved,
+    Affected, Bundle, ChangeSaved, ChangeSetSaved, Decided, Enrolment, Exported, Imported, MESSAGE_BYTES_MAX,
+    MessageTaken, MessageText, Minted, OperatorSaved, PolicySaved, Released, Revoked, Rotated, SecretDestroyed,
+    SecretGone, SecretSaved, WorkspaceRemoved, WorkspaceSaved,
 };
+pub use agents::{Restless, Surviving};
 pub use authn::Presented;
 pub use authority::{Authority, Readiness, Stats};
 pub use bootstrap::{AdminToken, Opening, StartError};
 pub use caller::{Caller, CredentialKind};
 pub use core::Config;
 pub use db::{DbError, MigrateError, SQLITE_FILE, Server, Target, WriterStats, schema_version};
+pub use fleet::{Ended, Launching, LiveRun, UnitState};
 pub use gate::Meta;
 pub use keyring::KeyError;
+pub use mailbox::{CARD_BYTES_MAX, Claim, HANDOFF_BYTES_MAX, Handed, TurnEnd};
 pub use maintenance::Resealed;
 pub use permit::{Permit, Spent};
 pub use refusal::{Answer, Done, Plan, Refusal, Waiting};
@@ -54,8 +62,9 @@ pub use session::{Opened, Redeemed};
 pub use tables::{approvals::ApprovalFilter, audit::Search, events::Live, policies::PolicyView};
 pub use verify::{ExportMark, Pins, Verified, VerifyError, verify_database, verify_export};
 pub use views::{
-    ApprovalView, AuditPage, Impact, OperatorView, PeerView, PrincipalView, RequirementView, SecretView, StateView,
-    TokenView, ValueView, VersionView, VoteView, WorkspaceView,
+    ApprovalView, AuditPage, CardView, Impact, MessagePage, MessageView, OperatorView, PAGE_MAX, PeerView,
+    PrincipalView, RequirementView, RunView, SecretView, Sender, StateView, TokenView, TurnView, ValueView,
+    VersionView, VoteView, WorkspaceView,
 };
 
 #[cfg(any(test, feature = "testkit"))]

@@ -22,6 +22,26 @@ pub(crate) fn digest(keys: &Keys, scope: SecretScope, key: &SecretKey, value: &S
     )
 }
 
+/// Keyed token over a set of keys and values: equal tokens, equal content, whatever scope or version it came from.
+pub(crate) fn content_token<'a>(
+    keys: &Keys,
+    workspace: portcullis_kernel::id::WorkspaceId,
+    secrets: impl Iterator<Item = (&'a str, &'a SecretValue)>,
+) -> String {
+    let own = workspace.to_string();
+    let mut parts: Vec<&[u8]> = vec![own.as_bytes()];
+    for (key, value) in secrets {
+        parts.push(key.as_bytes());
+        parts.push(value.expose_secret().as_bytes());
+    }
+    portcullis_kernel::audit::hex::encode(&keys.digest.digest("bundle", &parts)[..16])
+}
+
+/// Keyed digest of a message as it came: whether the same id brings the same text, without keeping the text.
+pub(crate) fn message_digest(keys: &Keys, text: &str) -> String {
+    portcullis_kernel::audit::hex::encode(&keys.digest.digest("message", &[text.as_bytes()]))
+}
+
 /// Keyed fingerprint of a request: who, what, with which values.
 pub(crate) fn request_digest(keys: &Keys, principal: &str, deed_json: &str, values: &[&SecretValue]) -> [u8; 32] {
     let mut parts: Vec<&[u8]> = vec![principal.as_bytes(), deed_json.as_bytes()];

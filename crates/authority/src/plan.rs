@@ -57,7 +57,11 @@ pub(crate) fn hold<A: Act>(
 ) -> Result<Answer<A::Done>, Fault> {
     let caller = attempt.caller;
     let requester = caller.subject.principal;
-    let credential = caller.credential.ok_or_else(|| Fault::code(Code::HumanRequired))?;
+    // The platform asks without a credential, in a named role.
+    let credential = caller.credential;
+    if credential.is_none() && !matches!(requester, Principal::System(_)) {
+        return Err(Fault::code(Code::HumanRequired));
+    }
     let deed_json = serde_json::to_string(attempt.deed)?;
     let values = request.cargo.values();
     let keys = cx.core.keys();
@@ -89,7 +93,8 @@ pub(crate) fn hold<A: Act>(
             State::Denied | State::Expired | State::Withdrawn | State::Voided | State::Failed => {}
         }
     }
-    if approvals::pending_count(cx.conn, requester)? >= cx.core.config.pending_per_principal_max {
+    if credential.is_some() && approvals::pending_count(cx.conn, requester)? >= cx.core.config.pending_per_principal_max
+    {
         return Err(Fault::code(Code::PendingApprovalsFull));
     }
     let id = ApprovalId::from_uuid(vault::uuid_v7(cx.now.0));
@@ -234,7 +239,10 @@ fn dispatch(cx: &mut Cx<'_>, row: &ApprovalRow, approved: &Approved) -> Result<E
         Deed::KeyRotate(d) => carry_out(cx, row, approved, d),
         Deed::OperatorUpdate(d) => carry_out(cx, row, approved, d),
         // An approval is not decided by an approval; an operator's password and a bundle are not stored in a plan.
-        Deed::ApprovalDecide(_)
+        Deed::WorkspaceApply(d) => carry_out(cx, row, approved, d),
+        Deed::WorkspaceForceStop(d) => carry_out(cx, row, approved, d),
+        Deed::MessageSend(_)
+        | Deed::ApprovalDecide(_)
         | Deed::ApprovalWithdraw(_)
         | Deed::OperatorCreate(_)
         | Deed::EnvironmentRelease(_)
@@ -323,9 +331,15 @@ fn try_carry_out<A: Act>(
 }
 
 fn requester(cx: &mut Cx<'_>, row: &ApprovalRow) -> Result<Result<Caller, Code>, Fault> {
-    let Some(credential) = credentials::find(cx.conn, row.credential)? else {
-        return Ok(Err(Code::CredentialInvalid));
-    };
+    if let (Principal::System(role), None) = (row.requester, row.credential) {
+        return Ok(Ok(authn::system(cx.core, role)));
+    }
+    let credential = row.credential.map(|id| credentials::find(cx.conn, id)).transpose()?.flatten();
+    let Some(mut credential) = credential else { return Ok(Err(Code::CredentialInvalid)) };
+    // The run it asked from has ended since; the agent is the same, and what it asked for still stands.
+    if credential.revoked_why.as_deref() == Some(credentials::BOOT_ENDED) {
+        credential.revoked_at = None;
+    }
     match authn::caller_of(cx.conn, cx.core, credential, cx.now) {
         Ok(caller) if caller.subject.principal == row.requester => Ok(Ok(caller)),
         Ok(_) => Ok(Err(Code::CredentialInvalid)),

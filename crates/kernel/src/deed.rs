@@ -10,6 +10,7 @@ use crate::{
     id::{ApprovalId, CredentialId, OperatorId, PolicyId, WorkspaceId},
     name::{DisplayName, Email, Note, SecretKey},
     operator::Role,
+    runtime::Runtime,
     scope::Scopes,
     time::Timestamp,
 };
@@ -231,8 +232,8 @@ deeds! {
         role: Option<Note>,
         /// Under which; the root when absent.
         parent: Option<WorkspaceId>,
-        /// How its agent runs.
-        runtime: Option<Note>,
+        /// How its agent runs; the organisation's default when absent.
+        runtime: Option<Runtime>,
     }
     /// Change a workspace's settings, all at once.
     WorkspaceUpdate {
@@ -245,7 +246,7 @@ deeds! {
         /// New parent.
         parent: Option<WorkspaceId>,
         /// New runtime.
-        runtime: Option<Note>,
+        runtime: Option<Runtime>,
     }
     /// Ask for a drained restart.
     WorkspaceRestart {
@@ -268,6 +269,29 @@ deeds! {
         workspace: WorkspaceId,
         /// The workspace's name, needed when it has children.
         confirm: Option<DisplayName>,
+    }
+    /// Let a pending restart happen.
+    WorkspaceApply {
+        /// Which.
+        workspace: WorkspaceId,
+    }
+    /// Stop an agent at once.
+    WorkspaceForceStop {
+        /// Which.
+        workspace: WorkspaceId,
+        /// Why. It stands in the log.
+        reason: Note,
+    }
+    /// Send a message to an agent. Its text travels beside the deed.
+    MessageSend {
+        /// To which workspace's agent.
+        workspace: WorkspaceId,
+        /// The sender's own id of it: the same id again is the same message.
+        message_id: String,
+        /// The conversation it belongs to.
+        context_id: Option<String>,
+        /// Keyed digest of the text: the same id with another text is an error, not another message.
+        digest: String,
     }
     /// A free-form question to a human.
     ApprovalAsk {

@@ -56,6 +56,18 @@ pub enum TargetFacts {
     },
 }
 
+/// How two workspaces stand to each other, as rules see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Kinship {
+    /// Not at all, or the subject has no workspace.
+    #[default]
+    None,
+    /// The same one, parent, child or sibling: who sees whom (design §3).
+    Peer,
+    /// Further up or down the same line.
+    Lineal,
+}
+
 /// Everything `decide` is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
@@ -72,6 +84,10 @@ pub struct Facts {
     pub reaches: Vec<WorkspaceId>,
     /// Humans have agreed to exactly this plan.
     pub approved: bool,
+    /// How the target workspace stands to the subject's own, for an agent.
+    pub kinship: Kinship,
+    /// The runtime in the deed runs a program, an image or an endpoint that nobody entitled put into the configuration.
+    pub custom_runtime: bool,
     /// The quota for what agents may do without asking is used up.
     pub quota_spent: bool,
 }

@@ -13,6 +13,7 @@ pub mod facts;
 pub mod id;
 pub mod import;
 pub mod key_rules;
+pub mod lifecycle;
 pub mod name;
 pub mod operator;
 pub mod policy;

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Version of the contract. Raised when a code is added.
-pub const CONTRACT_VERSION: u32 = 1;
+pub const CONTRACT_VERSION: u32 = 2;
 
 /// Why a request was denied, in the four ways a caller can react to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -187,6 +187,12 @@ codes! {
     VersionNotFound = "VERSION_NOT_FOUND", 404, Invalid,
         "the key has no such version, or it was destroyed",
         "list the versions";
+    MessageNotFound = "MESSAGE_NOT_FOUND", 404, Invalid,
+        "there is no such message, or it is not yours to see",
+        "list the messages";
+    TurnNotFound = "TURN_NOT_FOUND", 404, Invalid,
+        "this run of the agent has no such turn",
+        "claim again; a turn that belonged to an earlier run is lost";
     RouteNotFound = "ROUTE_NOT_FOUND", 404, Invalid,
         "there is no such route",
         "see `GET /openapi.json`";
@@ -234,6 +240,12 @@ codes! {
     Conflict = "CONFLICT", 409, Invalid,
         "the current state does not allow this",
         "see `reason`";
+    NotRegistered = "NOT_REGISTERED", 409, Invalid,
+        "this credential does not belong to the run that speaks for the workspace now",
+        "send `POST /registry/register` with it, if the agent runs elsewhere; else this process was replaced and should end";
+    MessageIdReused = "MESSAGE_ID_REUSED", 409, Invalid,
+        "the message id was used for another text",
+        "use a new id for a new message";
     ConfirmationRequired = "CONFIRMATION_REQUIRED", 409, Invalid,
         "the workspace has others below it, which would go with it",
         "repeat with `?confirm=` and the workspace's name";
@@ -266,6 +278,12 @@ codes! {
     RateLimited = "RATE_LIMITED", 429, Transient,
         "too many requests",
         "wait as long as `Retry-After` says";
+    QueueFull = "QUEUE_FULL", 429, Transient,
+        "too many messages wait for this agent",
+        "wait until it has answered some, then send again";
+    LogUnavailable = "LOG_UNAVAILABLE", 503, Transient,
+        "the runtime cannot read the agent's log now",
+        "try the same request again later";
     Busy = "BUSY", 503, Transient,
         "the writer's queue is full",
         "try the same request again in a moment";

@@ -40,6 +40,8 @@ scopes! {
     TokensWrite = "tokens:write",
     /// See and withdraw own approvals, raise questions.
     Approvals = "approvals",
+    /// Send messages, read the conversations within sight, take the own messages.
+    Messages = "messages",
     /// Read the audit log.
     AuditRead = "audit:read",
     /// Follow the event stream.

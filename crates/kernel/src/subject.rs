@@ -24,6 +24,8 @@ pub enum SystemRole {
     Door,
     /// Performs approved plans.
     Executor,
+    /// Starts, drains and stops agents, and releases their environment to them.
+    Supervisor,
 }
 
 impl SystemRole {
@@ -35,6 +37,7 @@ impl SystemRole {
             Self::Expiry => "expiry",
             Self::Door => "door",
             Self::Executor => "executor",
+            Self::Supervisor => "supervisor",
         }
     }
 }

@@ -75,6 +75,12 @@ verbs! {
     WorkspaceResume = "workspace.resume", Scope::WorkspacesWrite;
     /// Remove, with descendants when confirmed.
     WorkspaceRemove = "workspace.remove", Scope::WorkspacesWrite;
+    /// Let a pending restart happen, at the turn boundary; what the root needs, which is never restarted by itself.
+    WorkspaceApply = "workspace.apply", Scope::WorkspacesWrite;
+    /// Stop an agent at once, in the middle of whatever it does. Human, with a reason.
+    WorkspaceForceStop = "workspace.force_stop", Scope::WorkspacesWrite;
+    /// Send a message to an agent.
+    MessageSend = "message.send", Scope::Messages;
     /// Put a free-form question to a human; grants nothing.
     ApprovalAsk = "approval.ask", Scope::Approvals;
     /// Vote on an approval.

@@ -89,7 +89,7 @@ impl Status {
             Provisioning => &[Online, Degraded, Failed, Offline, Paused, Draining, Removed],
             Online => &[Degraded, Draining, Restarting, Paused, Offline, Failed, Removed],
             Degraded => &[Online, Draining, Restarting, Paused, Offline, Failed, Removed],
-            Draining => &[Online, Restarting, Paused, Offline, Failed, Removed],
+            Draining => &[Provisioning, Online, Degraded, Restarting, Paused, Offline, Failed, Removed],
             Restarting => &[Provisioning, Online, Offline, Failed, Paused, Removed],
             Paused => &[Provisioning, Removed],
             Offline => &[Provisioning, Online, Restarting, Paused, Failed, Removed],

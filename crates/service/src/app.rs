@@ -21,6 +21,10 @@ pub struct App {
     pub(crate) settings: Arc<Settings>,
     pub(crate) openapi: Arc<serde_json::Value>,
     pub(crate) metrics: crate::telemetry::Metrics,
+    /// What is known of running agents beside the database.
+    pub(crate) live: Arc<crate::live::Live>,
+    /// How agents are run, where this server runs any.
+    pub(crate) agents: Option<(Arc<crate::supervisor::Runtimes>, crate::supervisor::Settings)>,
     /// True once the server stops: a request that waits for something else waits for this as well.
     pub(crate) stopping: watch::Sender<bool>,
 }
@@ -30,7 +34,20 @@ impl App {
     pub fn new(authority: Authority, settings: Settings) -> Self {
         let openapi = Arc::new(crate::openapi::document(&crate::http::registry(), settings.version));
         let (stopping, _) = watch::channel(false);
-        Self { authority, settings: Arc::new(settings), openapi, metrics: crate::telemetry::metrics(), stopping }
+        Self {
+            authority,
+            settings: Arc::new(settings),
+            openapi,
+            metrics: crate::telemetry::metrics(),
+            live: Arc::default(),
+            agents: None,
+            stopping,
+        }
+    }
+
+    /// The same, running agents. Without this a server only serves: agents run elsewhere, or not at all.
+    pub fn with_agents(self, runtimes: crate::supervisor::Runtimes, settings: crate::supervisor::Settings) -> Self {
+        Self { agents: Some((Arc::new(runtimes), settings)), ..self }
     }
 
     /// Name of the session cookie.

@@ -11,12 +11,14 @@ mod call;
 mod events;
 mod http;
 mod json;
+mod live;
 mod openapi;
 mod operation;
 mod problem;
 mod router;
 pub mod runtime;
 mod server;
+pub mod supervisor;
 pub mod telemetry;
 mod wire;
 

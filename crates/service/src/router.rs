@@ -139,7 +139,7 @@ async fn serve(
 
 /// A bearer or a session. Where there is an `Authorization` header the cookie is not looked at: adding a cookie to a
 /// token, forged or not, never changes who it is.
-async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Caller, Refusal> {
+pub(crate) async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Caller, Refusal> {
     let mut authorization = headers.get_all(header::AUTHORIZATION).iter();
     if let Some(value) = authorization.next() {
         let text = value.to_str().map_err(|_| Refusal::new(Code::CredentialInvalid))?;
@@ -152,6 +152,15 @@ async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Caller, Refusal>
     match session_cookie(app, headers) {
         Some(token) => app.authority.authenticate(Presented::Cookie(token)).await,
         None => Err(Refusal::new(Code::Unauthenticated)),
+    }
+}
+
+/// A bearer, and nothing else: for the one public route where an agent shows the token it has.
+pub(crate) async fn authenticate_bearer(app: &App, headers: &HeaderMap) -> Result<Caller, Refusal> {
+    if headers.contains_key(header::AUTHORIZATION) {
+        authenticate(app, headers).await
+    } else {
+        Err(Refusal::new(Code::Unauthenticated))
     }
 }
 

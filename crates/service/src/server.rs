@@ -69,8 +69,16 @@ pub async fn start(app: App, listen: SocketAddr) -> Result<Running, ServeError> 
     let address = listener.local_addr().map_err(|error| ServeError(error.to_string()))?;
     let (stop, stopped) = (app.stopping.clone(), app.stopping.subscribe());
     let accepting = tokio::spawn(accept(app.clone(), listener, stopped.clone()));
-    let working = tokio::spawn(work(app, stopped));
-    Ok(Running { address, stop, tasks: vec![accepting, working] })
+    let mut tasks = vec![accepting, tokio::spawn(work(app.clone(), stopped.clone()))];
+    let App { authority, live, agents, .. } = app;
+    tasks.push(tokio::spawn(crate::supervisor::courier(authority.clone(), Arc::clone(&live), stopped.clone())));
+    if let Some((runtimes, mut settings)) = agents {
+        if settings.url.is_empty() {
+            settings.url = format!("http://{address}");
+        }
+        tasks.push(tokio::spawn(crate::supervisor::run(authority, live, runtimes, settings, stopped)));
+    }
+    Ok(Running { address, stop, tasks })
 }
 
 async fn accept(app: App, listener: TcpListener, mut stopped: watch::Receiver<bool>) {

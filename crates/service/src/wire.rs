@@ -1,5 +1,7 @@
 //! Bodies of requests. Unknown members are refused: what is ignored cannot be meant.
 
+use std::collections::BTreeMap;
+
 use portcullis_authority::{Refusal, clock};
 use portcullis_kernel::{
     deed::{DeliverTo, Delivery},
@@ -8,6 +10,7 @@ use portcullis_kernel::{
     name::{DisplayName, Email, Note, SecretKey},
     operator::Role,
     refusal::Code,
+    runtime::{Runtime, RuntimeKind},
     scope::Scopes,
     secret::{SecretValue, ValueError},
     time::Timestamp,
@@ -172,7 +175,125 @@ pub(crate) struct Enrol {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Register {
     pub(crate) id: WorkspaceId,
-    pub(crate) code: SecretInput,
+    /// A one-time code; without it the agent's token is needed.
+    pub(crate) code: Option<SecretInput>,
+    pub(crate) agent_card: Option<serde_json::Value>,
+    pub(crate) capabilities: Option<Capabilities>,
+}
+
+/// What an agent can do besides working.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Capabilities {
+    /// It leaves a note for its next run when it is asked to drain.
+    #[serde(default)]
+    pub(crate) handoff: bool,
+}
+
+/// A working loop says that it is there. The predecessor's other members are taken and not used.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(
+    dead_code,
+    reason = "part of the contract that published clients send; what they report of themselves is not believed"
+)]
+pub(crate) struct Heartbeat {
+    pub(crate) workspace_id: WorkspaceId,
+    pub(crate) error_rate: Option<f64>,
+    pub(crate) sample_error: Option<String>,
+    pub(crate) active_tasks: Option<i64>,
+    pub(crate) current_task: Option<String>,
+    pub(crate) uptime_seconds: Option<i64>,
+    pub(crate) monthly_spend: Option<i64>,
+    pub(crate) runtime_state: Option<serde_json::Value>,
+    pub(crate) runtime_metadata: Option<serde_json::Value>,
+}
+
+/// Take work.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ClaimWork {
+    /// How long to wait for a message, in seconds.
+    #[serde(default)]
+    pub(crate) wait_s: u64,
+}
+
+/// How a turn ended.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum TurnState {
+    /// With a reply.
+    Completed,
+    /// With an error.
+    Failed,
+}
+
+/// End a turn.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EndTurn {
+    pub(crate) state: TurnState,
+    pub(crate) reply: Option<String>,
+    pub(crate) error: Option<String>,
+}
+
+/// A note for the next run.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HandOff {
+    pub(crate) note: String,
+}
+
+/// Stop at once.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ForceStop {
+    pub(crate) reason: Note,
+}
+
+/// A message to an agent.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SendMessage {
+    pub(crate) text: String,
+    /// The sender's own id: the same id again is the same message.
+    pub(crate) message_id: Option<String>,
+    pub(crate) context_id: Option<String>,
+}
+
+/// An agent's word to the people.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Notify {
+    pub(crate) message: String,
+}
+
+/// How an agent runs: a word, or all of it.
+#[derive(Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(crate) enum RuntimeInput {
+    /// `process` (the built-in echo agent), `external`, or the name of a runtime of the configuration.
+    Word(String),
+    /// All of it.
+    Spec(Box<Runtime>),
+}
+
+impl RuntimeInput {
+    /// The runtime it means. Names of the configuration come before the words of the platform.
+    pub(crate) fn into_runtime(self, named: &BTreeMap<String, Runtime>) -> Result<Runtime, Refusal> {
+        match self {
+            Self::Spec(runtime) => Ok(*runtime),
+            Self::Word(word) => match (named.get(&word), RuntimeKind::parse(&word)) {
+                (Some(runtime), _) => Ok(runtime.clone()),
+                (None, Some(RuntimeKind::Process)) => Ok(Runtime::echo()),
+                (None, Some(RuntimeKind::External)) => Ok(Runtime::external()),
+                (None, Some(RuntimeKind::Container) | None) => Err(Refusal::because(
+                    Code::InvalidField,
+                    "`runtime` is `process`, `external`, a name of the configuration, or an object with `kind` and `agent`",
+                )),
+            },
+        }
+    }
 }
 
 /// Create a workspace.
@@ -182,7 +303,7 @@ pub(crate) struct CreateWorkspace {
     pub(crate) name: DisplayName,
     pub(crate) role: Option<Note>,
     pub(crate) parent_id: Option<WorkspaceId>,
-    pub(crate) runtime: Option<Note>,
+    pub(crate) runtime: Option<RuntimeInput>,
 }
 
 /// Change a workspace.
@@ -192,7 +313,7 @@ pub(crate) struct UpdateWorkspace {
     pub(crate) name: Option<DisplayName>,
     pub(crate) role: Option<Note>,
     pub(crate) parent_id: Option<WorkspaceId>,
-    pub(crate) runtime: Option<Note>,
+    pub(crate) runtime: Option<RuntimeInput>,
 }
 
 /// Ask a human.

@@ -197,7 +197,7 @@ impl Act for ApprovalAsk {
                     workspace_id: Some(&deed.workspace.to_string()),
                     key: None,
                     requester: caller.subject.principal,
-                    credential,
+                    credential: Some(credential),
                     lineage: &crate::tables::credentials::ids_text(&caller.subject.lineage.0),
                     request_digest: &digest,
                     deed_json: &deed_json,

@@ -1,9 +1,14 @@
 //! Workspaces: create, change, restart, pause, resume, remove.
 
 use portcullis_kernel::{
-    deed::{WorkspaceCreate, WorkspacePause, WorkspaceRemove, WorkspaceRestart, WorkspaceResume, WorkspaceUpdate},
+    deed::{
+        WorkspaceApply, WorkspaceCreate, WorkspaceForceStop, WorkspacePause, WorkspaceRemove, WorkspaceRestart,
+        WorkspaceResume, WorkspaceUpdate,
+    },
     id::WorkspaceId,
+    lifecycle::Desired,
     refusal::Code,
+    runtime::Runtime,
     workspace::{Kind, Status, TREE_DEPTH_MAX, WORKSPACES_MAX},
 };
 use serde::{Deserialize, Serialize};
@@ -15,7 +20,7 @@ use crate::{
     permit::{Permit, Spent},
     refusal::{Fault, Refusal},
     tables::{
-        credentials,
+        credentials, messages, runs,
         workspaces::{self, NewWorkspace, Settings, WorkspaceRow},
     },
     vault,
@@ -48,6 +53,11 @@ fn require(cx: &mut Cx<'_>, id: WorkspaceId) -> Result<WorkspaceRow, Fault> {
     workspaces::find(cx.conn, id)?.ok_or_else(|| Fault::code(Code::WorkspaceNotFound))
 }
 
+fn runs(runtime: Option<&Runtime>) -> Result<(), Fault> {
+    let checked = runtime.map_or(Ok(()), Runtime::check);
+    checked.map_err(|error| Fault::refused(Code::InvalidField, error.to_string()))
+}
+
 fn tree_refused(reason: impl Into<String>) -> Fault {
     Fault::refused(Code::TreeRefused, reason)
 }
@@ -63,6 +73,7 @@ impl Act for WorkspaceCreate {
         if workspaces::ancestors(cx.conn, parent)?.len() + 2 > TREE_DEPTH_MAX {
             return Err(tree_refused(format!("the tree is at most {TREE_DEPTH_MAX} deep")));
         }
+        runs(self.runtime.as_ref())?;
         if workspaces::count(cx.conn)? >= WORKSPACES_MAX {
             return Err(Fault::refused(Code::LimitReached, format!("at most {WORKSPACES_MAX} workspaces")));
         }
@@ -81,7 +92,7 @@ impl Act for WorkspaceCreate {
                     role: deed.role.as_ref().map(|note| note.as_str()),
                     kind: Kind::Workspace,
                     parent: Some(parent),
-                    runtime: deed.runtime.as_ref().map(|note| note.as_str()),
+                    runtime: deed.runtime.as_ref(),
                 },
             )?;
             Ok(WorkspaceSaved { id })
@@ -99,6 +110,7 @@ impl Act for WorkspaceUpdate {
         if self.name.is_none() && self.role.is_none() && self.parent.is_none() && self.runtime.is_none() {
             return Err(Fault::refused(Code::InvalidField, "nothing to change"));
         }
+        runs(self.runtime.as_ref())?;
         let Some(parent) = self.parent else { return Ok(Prepared::default()) };
         if row.kind == Kind::Platform {
             return Err(tree_refused("the root has no parent"));
@@ -123,7 +135,7 @@ impl Act for WorkspaceUpdate {
                     name: deed.name.as_ref().map(|name| name.as_str()),
                     role: deed.role.as_ref().map(|note| note.as_str()),
                     parent: deed.parent,
-                    runtime: deed.runtime.as_ref().map(|note| note.as_str()),
+                    runtime: deed.runtime.as_ref(),
                 },
             )?;
             Ok(WorkspaceSaved { id: deed.workspace })
@@ -138,7 +150,7 @@ impl Act for WorkspaceRestart {
 
     fn prepare(&self, cx: &mut Cx<'_>, _caller: &Caller, (): &()) -> Result<Prepared, Fault> {
         let row = require(cx, self.workspace)?;
-        if row.desired_state != "running" {
+        if row.desired != Desired::Running {
             return Err(Fault::refused(Code::Conflict, "the workspace is paused; resume it instead"));
         }
         Ok(Prepared::default())
@@ -146,7 +158,58 @@ impl Act for WorkspaceRestart {
 
     // The intent is the effect; the gate commits it from the declared consequence.
     fn apply(permit: Permit<'_, '_, Self>, (): (), _prepared: &Prepared) -> Result<Spent<Affected>, Fault> {
-        permit.spend(|_, deed, _| Ok(Affected { workspaces: vec![deed.workspace] }))
+        permit.spend(|w, deed, _| {
+            // Whoever may ask for the root is a human, and has asked.
+            workspaces::allow_restart(w, deed.workspace)?;
+            Ok(Affected { workspaces: vec![deed.workspace] })
+        })
+    }
+}
+
+#[expect(private_interfaces, reason = "the trait is sealed; its parts are the authority's own business")]
+impl Act for WorkspaceApply {
+    type Cargo = ();
+    type Done = Affected;
+
+    fn prepare(&self, cx: &mut Cx<'_>, _caller: &Caller, (): &()) -> Result<Prepared, Fault> {
+        require(cx, self.workspace)?;
+        let run = runs::live(cx.conn, self.workspace)?;
+        let row = require(cx, self.workspace)?;
+        if run.is_none_or(|run| run.generation >= row.desired_generation) {
+            return Err(Fault::refused(Code::Conflict, "nothing waits to be applied"));
+        }
+        Ok(Prepared::default())
+    }
+
+    fn apply(permit: Permit<'_, '_, Self>, (): (), _prepared: &Prepared) -> Result<Spent<Affected>, Fault> {
+        permit.spend(|w, deed, _| {
+            workspaces::allow_restart(w, deed.workspace)?;
+            Ok(Affected { workspaces: vec![deed.workspace] })
+        })
+    }
+}
+
+#[expect(private_interfaces, reason = "the trait is sealed; its parts are the authority's own business")]
+impl Act for WorkspaceForceStop {
+    type Cargo = ();
+    type Done = Affected;
+
+    fn prepare(&self, cx: &mut Cx<'_>, _caller: &Caller, (): &()) -> Result<Prepared, Fault> {
+        require(cx, self.workspace)?;
+        match runs::live(cx.conn, self.workspace)? {
+            Some(run) if run.kind.is_managed() => Ok(Prepared::default()),
+            Some(_) => Err(Fault::refused(Code::Conflict, "its agent runs elsewhere and is not stopped from here")),
+            None => Err(Fault::refused(Code::Conflict, "no agent runs here")),
+        }
+    }
+
+    fn apply(permit: Permit<'_, '_, Self>, (): (), _prepared: &Prepared) -> Result<Spent<Affected>, Fault> {
+        permit.spend(|w, deed, _| {
+            let run = runs::live(w.conn(), deed.workspace)?.ok_or_else(|| Fault::code(Code::Conflict))?;
+            workspaces::force(w, deed.workspace, run.boot)?;
+            workspaces::allow_restart(w, deed.workspace)?;
+            Ok(Affected { workspaces: vec![deed.workspace] })
+        })
     }
 }
 
@@ -165,8 +228,11 @@ impl Act for WorkspacePause {
             let mut affected = Vec::new();
             for (id, _) in workspaces::subtree(w.conn(), deed.workspace)? {
                 let row = workspaces::find(w.conn(), id)?;
-                if row.is_some_and(|row| row.desired_state != "paused") {
-                    workspaces::set_state(w, id, "paused", Status::Paused)?;
+                if row.is_some_and(|row| row.desired != Desired::Paused) {
+                    // Where an agent runs it is drained first; the supervisor says when it is paused.
+                    let runs = runs::live(w.conn(), id)?.is_some_and(|run| run.kind.is_managed());
+                    let status = if runs { Status::Draining } else { Status::Paused };
+                    workspaces::set_state(w, id, Desired::Paused, status)?;
                     affected.push(id);
                 }
             }
@@ -183,7 +249,7 @@ impl Act for WorkspaceResume {
     fn prepare(&self, cx: &mut Cx<'_>, _caller: &Caller, (): &()) -> Result<Prepared, Fault> {
         require(cx, self.workspace)?;
         for ancestor in workspaces::ancestors(cx.conn, self.workspace)? {
-            if require(cx, ancestor)?.desired_state == "paused" {
+            if require(cx, ancestor)?.desired == Desired::Paused {
                 return Err(Fault::from(
                     Refusal::new(Code::AncestorPaused).with("paused_ancestor", ancestor.to_string()),
                 ));
@@ -197,8 +263,8 @@ impl Act for WorkspaceResume {
             let mut affected = Vec::new();
             for (id, _) in workspaces::subtree(w.conn(), deed.workspace)? {
                 let row = workspaces::find(w.conn(), id)?;
-                if row.is_some_and(|row| row.desired_state == "paused") {
-                    workspaces::set_state(w, id, "running", Status::Provisioning)?;
+                if row.is_some_and(|row| row.desired == Desired::Paused) {
+                    workspaces::set_state(w, id, Desired::Running, Status::Provisioning)?;
                     affected.push(id);
                 }
             }
@@ -235,8 +301,9 @@ impl Act for WorkspaceRemove {
             let mut revoked = 0;
             for id in &ids {
                 // Tombstone and credentials together: nothing revives it later.
-                workspaces::set_state(w, *id, "removed", Status::Removed)?;
+                workspaces::set_state(w, *id, Desired::Removed, Status::Removed)?;
                 let now = w.now().0;
+                messages::fail_all(w.conn(), *id, "the workspace was removed", now)?;
                 revoked += credentials::revoke_workspace(w.conn(), *id, now)?;
             }
             Ok(WorkspaceRemoved { workspaces: ids, revoked })

@@ -23,8 +23,10 @@ pub struct Migration {
 }
 
 /// All steps known to this binary, in order.
-pub const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "init", sql: include_str!("../../../../migrations/0001_init.sql") }];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, name: "init", sql: include_str!("../../../../migrations/0001_init.sql") },
+    Migration { version: 2, name: "agents", sql: include_str!("../../../../migrations/0002_agents.sql") },
+];
 
 /// What [`migrate`] found and did.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -26,7 +26,7 @@ pub(crate) struct ApprovalRow {
     pub(crate) workspace_id: Option<String>,
     pub(crate) key: Option<String>,
     pub(crate) requester: Principal,
-    pub(crate) credential: CredentialId,
+    pub(crate) credential: Option<CredentialId>,
     pub(crate) deed_json: String,
     pub(crate) sealed: Option<Sealed>,
     pub(crate) shape_json: String,
@@ -49,6 +49,11 @@ fn json<T: serde::de::DeserializeOwned>(text: &str, column: &str) -> Result<T, D
     word(serde_json::from_str(text).ok(), column)
 }
 
+/// Empty where the platform itself asked.
+fn optional_id(text: &str) -> Result<Option<CredentialId>, DbError> {
+    if text.is_empty() { Ok(None) } else { word(text.parse().ok(), "approvals.credential_id").map(Some) }
+}
+
 fn read(row: &Row) -> Result<ApprovalRow, DbError> {
     let sealed = match (row.opt_bytes(8)?, row.opt_text(9)?) {
         (Some(bytes), Some(key_id)) => Some(Sealed { key_id: key_id.to_owned(), bytes: bytes.to_vec() }),
@@ -60,7 +65,7 @@ fn read(row: &Row) -> Result<ApprovalRow, DbError> {
         workspace_id: row.opt_text(2)?.map(str::to_owned),
         key: row.opt_text(3)?.map(str::to_owned),
         requester: word(Principal::parse(row.text(4)?, row.text(5)?), "approvals.requester")?,
-        credential: word(row.text(6)?.parse().ok(), "approvals.credential_id")?,
+        credential: optional_id(row.text(6)?)?,
         deed_json: row.text(7)?.to_owned(),
         sealed,
         shape_json: row.text(10)?.to_owned(),
@@ -164,7 +169,7 @@ pub(crate) struct NewApproval<'a> {
     pub(crate) workspace_id: Option<&'a str>,
     pub(crate) key: Option<&'a str>,
     pub(crate) requester: Principal,
-    pub(crate) credential: CredentialId,
+    pub(crate) credential: Option<CredentialId>,
     pub(crate) lineage: &'a str,
     pub(crate) request_digest: &'a [u8],
     pub(crate) deed_json: &'a str,
@@ -196,7 +201,7 @@ pub(crate) fn insert(w: &mut Writing<'_, '_>, a: &NewApproval<'_>) -> Result<(),
             a.key,
             a.requester.kind(),
             a.requester.id().as_str(),
-            a.credential.to_string().as_str(),
+            a.credential.map(|id| id.to_string()).unwrap_or_default().as_str(),
             a.lineage,
             a.request_digest,
             a.deed_json,

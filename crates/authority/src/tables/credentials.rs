@@ -15,6 +15,11 @@ use crate::{
     permit::Writing,
 };
 
+/// Name of the token that belongs to one run of an agent.
+pub(crate) const BOOT: &str = "boot";
+/// Why such a token was revoked when its run ended. The principal lives on: what it asked for stays asked.
+pub(crate) const BOOT_ENDED: &str = "boot_ended";
+
 /// One credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CredentialRow {
@@ -34,6 +39,7 @@ pub(crate) struct CredentialRow {
     pub(crate) last_used_at: Option<i64>,
     pub(crate) stepped_up_at: Option<i64>,
     pub(crate) revoked_at: Option<i64>,
+    pub(crate) revoked_why: Option<String>,
 }
 
 impl CredentialRow {
@@ -68,13 +74,14 @@ fn read(row: &Row) -> Result<CredentialRow, DbError> {
         last_used_at: row.opt_int(14)?,
         stepped_up_at: row.opt_int(15)?,
         revoked_at: row.opt_int(16)?,
+        revoked_why: row.opt_text(17)?.map(str::to_owned),
     })
 }
 
 pub(crate) fn find(conn: &mut Conn, id: CredentialId) -> Result<Option<CredentialRow>, DbError> {
     let row = conn.query_opt(
         "/* credential_find */ SELECT id, kind, hint, name, principal_kind, principal_id, ancestors, workspace_id, scopes_json, unattended, \
-         created_at, created_by, expires_at, idle_ms, last_used_at, stepped_up_at, revoked_at FROM credentials WHERE id = $1",
+         created_at, created_by, expires_at, idle_ms, last_used_at, stepped_up_at, revoked_at, revoked_why FROM credentials WHERE id = $1",
         params![id.to_string().as_str()],
     )?;
     row.as_ref().map(read).transpose()
@@ -83,7 +90,7 @@ pub(crate) fn find(conn: &mut Conn, id: CredentialId) -> Result<Option<Credentia
 pub(crate) fn find_by_hash(conn: &mut Conn, hash: &[u8]) -> Result<Option<CredentialRow>, DbError> {
     let row = conn.query_opt(
         "/* credential_find_by_hash */ SELECT id, kind, hint, name, principal_kind, principal_id, ancestors, workspace_id, scopes_json, unattended, \
-         created_at, created_by, expires_at, idle_ms, last_used_at, stepped_up_at, revoked_at FROM credentials WHERE token_hash = $1",
+         created_at, created_by, expires_at, idle_ms, last_used_at, stepped_up_at, revoked_at, revoked_why FROM credentials WHERE token_hash = $1",
         params![hash],
     )?;
     row.as_ref().map(read).transpose()
@@ -94,7 +101,7 @@ pub(crate) fn list(conn: &mut Conn, workspace: Option<WorkspaceId>) -> Result<Ve
     let workspace = workspace.map(|id| id.to_string());
     let rows = conn.query(
         "/* credential_list */ SELECT id, kind, hint, name, principal_kind, principal_id, ancestors, workspace_id, scopes_json, unattended, \
-         created_at, created_by, expires_at, idle_ms, last_used_at, stepped_up_at, revoked_at FROM credentials \
+         created_at, created_by, expires_at, idle_ms, last_used_at, stepped_up_at, revoked_at, revoked_why FROM credentials \
          WHERE (CAST($1 AS TEXT) IS NULL AND kind = 'organisation') OR (workspace_id = $1 AND kind = 'workspace') \
          ORDER BY created_at DESC, id LIMIT 1000",
         params![workspace.as_deref()],

@@ -6,10 +6,14 @@ pub(crate) mod credentials;
 pub(crate) mod events;
 pub(crate) mod idempotency;
 pub(crate) mod keys;
+pub(crate) mod messages;
 pub(crate) mod meta;
 pub(crate) mod operators;
 pub(crate) mod policies;
+pub(crate) mod runs;
 pub(crate) mod secrets;
+pub(crate) mod turns;
+pub(crate) mod units;
 pub(crate) mod versions;
 pub(crate) mod workspaces;
 

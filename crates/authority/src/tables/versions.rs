@@ -61,26 +61,24 @@ pub(crate) fn active_of_scope(conn: &mut Conn, scope: &str) -> Result<Vec<(Strin
     rows.iter().map(|row| Ok((row.text(0)?.to_owned(), row.text(1)?.to_owned(), row.opt_int(2)?))).collect()
 }
 
-/// What a version holds: ciphertext, keyed digest, delivery, expiry. `None` when there is none or it was destroyed.
+/// What a version holds: ciphertext, delivery, expiry. `None` when there is none or it was destroyed.
 pub(crate) struct Stored {
     pub(crate) sealed: Sealed,
-    pub(crate) digest: Vec<u8>,
     pub(crate) delivery: String,
     pub(crate) expires_at: Option<i64>,
 }
 
 pub(crate) fn stored(conn: &mut Conn, scope: &str, key: &str, version: i64) -> Result<Option<Stored>, DbError> {
     let row = conn.query_opt(
-        "/* version_stored */ SELECT sealed, key_id, digest, delivery, expires_at FROM secret_versions \
+        "/* version_stored */ SELECT sealed, key_id, delivery, expires_at FROM secret_versions \
          WHERE scope = $1 AND key = $2 AND version = $3 AND destroyed_at IS NULL",
         params![scope, key, version],
     )?;
     row.map(|row| {
         Ok(Stored {
             sealed: Sealed { key_id: row.text(1)?.to_owned(), bytes: row.bytes(0)?.to_vec() },
-            digest: row.bytes(2)?.to_vec(),
-            delivery: row.text(3)?.to_owned(),
-            expires_at: row.opt_int(4)?,
+            delivery: row.text(2)?.to_owned(),
+            expires_at: row.opt_int(3)?,
         })
     })
     .transpose()

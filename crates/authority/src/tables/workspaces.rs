@@ -2,7 +2,9 @@
 
 use portcullis_kernel::{
     consequence::Consequence,
-    id::WorkspaceId,
+    id::{ApprovalId, BootId, WorkspaceId},
+    lifecycle::Desired,
+    runtime::Runtime,
     time::Timestamp,
     workspace::{Kind, Status},
 };
@@ -22,17 +24,32 @@ pub(crate) struct WorkspaceRow {
     pub(crate) role: Option<String>,
     pub(crate) kind: Kind,
     pub(crate) parent_id: Option<WorkspaceId>,
-    pub(crate) runtime: Option<String>,
+    pub(crate) runtime: Option<Runtime>,
     pub(crate) status: Status,
-    pub(crate) desired_state: String,
+    pub(crate) status_reason: String,
+    pub(crate) desired: Desired,
     pub(crate) desired_generation: i64,
     pub(crate) observed_generation: i64,
+    pub(crate) apply_generation: i64,
+    pub(crate) drain_since: Option<Timestamp>,
+    pub(crate) force_boot: Option<String>,
+    pub(crate) asked: Option<ApprovalId>,
+    pub(crate) slot: Option<i64>,
     pub(crate) created_at: Timestamp,
     pub(crate) updated_at: Timestamp,
 }
 
 fn id(text: &str) -> Result<WorkspaceId, DbError> {
     word(text.parse().ok(), "workspaces.id")
+}
+
+fn runtime(text: &str) -> Result<Runtime, DbError> {
+    word(serde_json::from_str(text).ok(), "workspaces.runtime")
+}
+
+/// A runtime as it is stored.
+pub(crate) fn runtime_text(runtime: &Runtime) -> Result<String, DbError> {
+    serde_json::to_string(runtime).map_err(|error| DbError::Shape(error.to_string()))
 }
 
 fn read(row: &Row) -> Result<WorkspaceRow, DbError> {
@@ -42,13 +59,19 @@ fn read(row: &Row) -> Result<WorkspaceRow, DbError> {
         role: row.opt_text(2)?.map(str::to_owned),
         kind: word(Kind::parse(row.text(3)?), "workspaces.kind")?,
         parent_id: row.opt_text(4)?.map(id).transpose()?,
-        runtime: row.opt_text(5)?.map(str::to_owned),
+        runtime: row.opt_text(5)?.map(runtime).transpose()?,
         status: word(Status::parse(row.text(6)?), "workspaces.status")?,
-        desired_state: row.text(7)?.to_owned(),
+        desired: word(Desired::parse(row.text(7)?), "workspaces.desired_state")?,
         desired_generation: row.int(8)?,
         observed_generation: row.int(9)?,
         created_at: Timestamp(row.int(10)?),
         updated_at: Timestamp(row.int(11)?),
+        status_reason: row.text(12)?.to_owned(),
+        apply_generation: row.int(13)?,
+        drain_since: row.opt_int(14)?.map(Timestamp),
+        force_boot: row.opt_text(15)?.map(str::to_owned),
+        asked: row.opt_text(16)?.map(|id| word(id.parse().ok(), "workspaces.asked_approval")).transpose()?,
+        slot: row.opt_int(17)?,
     })
 }
 
@@ -56,7 +79,7 @@ fn read(row: &Row) -> Result<WorkspaceRow, DbError> {
 pub(crate) fn find(conn: &mut Conn, id: WorkspaceId) -> Result<Option<WorkspaceRow>, DbError> {
     let row = conn.query_opt(
         "/* workspace_find */ SELECT id, name, role, kind, parent_id, runtime, status, desired_state, desired_generation, \
-         observed_generation, created_at, updated_at FROM workspaces WHERE id = $1 AND status <> 'removed'",
+         observed_generation, created_at, updated_at, status_reason, apply_generation, drain_since, force_boot, asked_approval, slot FROM workspaces WHERE id = $1 AND status <> 'removed'",
         params![id.to_string().as_str()],
     )?;
     row.as_ref().map(read).transpose()
@@ -66,7 +89,7 @@ pub(crate) fn find(conn: &mut Conn, id: WorkspaceId) -> Result<Option<WorkspaceR
 pub(crate) fn list(conn: &mut Conn) -> Result<Vec<WorkspaceRow>, DbError> {
     let rows = conn.query(
         "/* workspace_list */ SELECT id, name, role, kind, parent_id, runtime, status, desired_state, desired_generation, \
-         observed_generation, created_at, updated_at FROM workspaces WHERE status <> 'removed' ORDER BY kind, created_at, id",
+         observed_generation, created_at, updated_at, status_reason, apply_generation, drain_since, force_boot, asked_approval, slot FROM workspaces WHERE status <> 'removed' ORDER BY kind, created_at, id",
         &[],
     )?;
     rows.iter().map(read).collect()
@@ -77,7 +100,7 @@ pub(crate) fn family(conn: &mut Conn, own: &WorkspaceRow) -> Result<Vec<Workspac
     let parent = own.parent_id.map(|id| id.to_string());
     let rows = conn.query(
         "/* workspace_family */ SELECT id, name, role, kind, parent_id, runtime, status, desired_state, desired_generation, \
-         observed_generation, created_at, updated_at FROM workspaces WHERE status <> 'removed' AND id <> $1 \
+         observed_generation, created_at, updated_at, status_reason, apply_generation, drain_since, force_boot, asked_approval, slot FROM workspaces WHERE status <> 'removed' AND id <> $1 \
          AND (id = $2 OR parent_id = $1 OR parent_id = $2) ORDER BY kind, created_at, id",
         params![own.id.to_string().as_str(), parent.as_deref()],
     )?;
@@ -149,12 +172,13 @@ pub(crate) struct NewWorkspace<'a> {
     pub(crate) role: Option<&'a str>,
     pub(crate) kind: Kind,
     pub(crate) parent: Option<WorkspaceId>,
-    pub(crate) runtime: Option<&'a str>,
+    pub(crate) runtime: Option<&'a Runtime>,
 }
 
 pub(crate) fn insert(w: &mut Writing<'_, '_>, new: &NewWorkspace<'_>) -> Result<(), DbError> {
     let (now, by, audit_id) = (w.now().0, w.by(), w.because());
     let parent = new.parent.map(|id| id.to_string());
+    let runtime = new.runtime.map(runtime_text).transpose()?;
     w.conn().execute(
         "/* workspace_insert */ INSERT INTO workspaces (id, name, role, kind, parent_id, runtime, status, desired_state, \
          desired_generation, observed_generation, created_at, created_by, updated_at, audit_id) \
@@ -165,7 +189,7 @@ pub(crate) fn insert(w: &mut Writing<'_, '_>, new: &NewWorkspace<'_>) -> Result<
             new.role,
             new.kind.as_str(),
             parent.as_deref(),
-            new.runtime,
+            runtime.as_deref(),
             now,
             by.as_str(),
             audit_id
@@ -179,16 +203,17 @@ pub(crate) struct Settings<'a> {
     pub(crate) name: Option<&'a str>,
     pub(crate) role: Option<&'a str>,
     pub(crate) parent: Option<WorkspaceId>,
-    pub(crate) runtime: Option<&'a str>,
+    pub(crate) runtime: Option<&'a Runtime>,
 }
 
 pub(crate) fn update(w: &mut Writing<'_, '_>, id: WorkspaceId, new: &Settings<'_>) -> Result<(), DbError> {
     let (now, audit_id) = (w.now().0, w.because());
     let parent = new.parent.map(|id| id.to_string());
+    let runtime = new.runtime.map(runtime_text).transpose()?;
     w.conn().execute(
         "/* workspace_update */ UPDATE workspaces SET name = COALESCE($2, name), role = COALESCE($3, role), \
          parent_id = COALESCE($4, parent_id), runtime = COALESCE($5, runtime), updated_at = $6, audit_id = $7 WHERE id = $1",
-        params![id.to_string().as_str(), new.name, new.role, parent.as_deref(), new.runtime, now, audit_id],
+        params![id.to_string().as_str(), new.name, new.role, parent.as_deref(), runtime.as_deref(), now, audit_id],
     )?;
     Ok(())
 }
@@ -197,13 +222,13 @@ pub(crate) fn update(w: &mut Writing<'_, '_>, id: WorkspaceId, new: &Settings<'_
 pub(crate) fn set_state(
     w: &mut Writing<'_, '_>,
     id: WorkspaceId,
-    desired: &str,
+    desired: Desired,
     status: Status,
 ) -> Result<(), DbError> {
     let (now, audit_id) = (w.now().0, w.because());
     w.conn().execute(
-        "/* workspace_set_state */ UPDATE workspaces SET desired_state = $2, status = $3, updated_at = $4, audit_id = $5 WHERE id = $1",
-        params![id.to_string().as_str(), desired, status.as_str(), now, audit_id],
+        "/* workspace_set_state */ UPDATE workspaces SET desired_state = $2, status = $3, status_reason = '', updated_at = $4, audit_id = $5 WHERE id = $1",
+        params![id.to_string().as_str(), desired.as_str(), status.as_str(), now, audit_id],
     )?;
     Ok(())
 }
@@ -231,4 +256,32 @@ pub(crate) fn intend(w: &mut Writing<'_, '_>, consequence: &Consequence) -> Resu
         params![intent, id.as_str(), generation, effect, audit_id, now],
     )?;
     Ok(())
+}
+
+/// Lets the root, or any workspace, be restarted for everything up to the intent that this deed is about to leave.
+pub(crate) fn allow_restart(w: &mut Writing<'_, '_>, id: WorkspaceId) -> Result<(), DbError> {
+    w.conn().execute(
+        "/* workspace_apply */ UPDATE workspaces SET apply_generation = desired_generation + 1 WHERE id = $1",
+        params![id.to_string().as_str()],
+    )?;
+    Ok(())
+}
+
+/// Marks the live run to be stopped at once.
+pub(crate) fn force(w: &mut Writing<'_, '_>, id: WorkspaceId, boot: BootId) -> Result<(), DbError> {
+    w.conn().execute(
+        "/* workspace_force */ UPDATE workspaces SET force_boot = $2 WHERE id = $1",
+        params![id.to_string().as_str(), boot.to_string().as_str()],
+    )?;
+    Ok(())
+}
+
+/// A workspace in whatever state, the removed ones too.
+pub(crate) fn find_any(conn: &mut Conn, id: WorkspaceId) -> Result<Option<WorkspaceRow>, DbError> {
+    let row = conn.query_opt(
+        "/* workspace_find_any */ SELECT id, name, role, kind, parent_id, runtime, status, desired_state, desired_generation, \
+         observed_generation, created_at, updated_at, status_reason, apply_generation, drain_since, force_boot, asked_approval, slot FROM workspaces WHERE id = $1",
+        params![id.to_string().as_str()],
+    )?;
+    row.as_ref().map(read).transpose()
 }

@@ -4,6 +4,7 @@
 //! the thing within the caller's sight, is it not secret by nature. An ordinary agent is told of nothing but its own
 //! workspace and its peers; what it may not see does not exist (404, not 403).
 
+mod agents;
 mod approvals;
 mod audit;
 mod secrets;
@@ -11,11 +12,13 @@ mod workspaces;
 
 use portcullis_kernel::{id::WorkspaceId, refusal::Code, scope::Scope};
 
+pub use agents::{CardView, MessagePage, MessageView, PAGE_MAX, RunView, Sender, TurnView};
 pub use approvals::{ApprovalView, PrincipalView, RequirementView, ValueView, VoteView};
 pub use audit::AuditPage;
 pub use secrets::{OperatorView, SecretView, TokenView, VersionView};
 pub use workspaces::{Impact, PeerView, StateView, WorkspaceView};
 
+pub(crate) use agents::*;
 pub(crate) use approvals::*;
 pub(crate) use audit::*;
 pub(crate) use secrets::*;

@@ -2,7 +2,7 @@
 //! until it has answered here.
 
 use super::{Deed, OperatorUpdate, SecretScope, Target, TokenMint, WorkspaceUpdate};
-use crate::{consequence::Consequence, id::WorkspaceId, name::SecretKey, verb::Verb};
+use crate::{consequence::Consequence, id::WorkspaceId, name::SecretKey, runtime::Runtime, verb::Verb};
 
 impl Target {
     /// `organisation`, `workspace`, `token` or `approval`.
@@ -52,6 +52,9 @@ impl Deed {
             Self::WorkspacePause(_) => Verb::WorkspacePause,
             Self::WorkspaceResume(_) => Verb::WorkspaceResume,
             Self::WorkspaceRemove(_) => Verb::WorkspaceRemove,
+            Self::WorkspaceApply(_) => Verb::WorkspaceApply,
+            Self::WorkspaceForceStop(_) => Verb::WorkspaceForceStop,
+            Self::MessageSend(_) => Verb::MessageSend,
             Self::ApprovalAsk(_) => Verb::ApprovalAsk,
             Self::ApprovalDecide(_) => Verb::ApprovalDecide,
             Self::ApprovalWithdraw(_) => Verb::ApprovalWithdraw,
@@ -100,6 +103,9 @@ impl Deed {
             Self::WorkspacePause(d) => Target::Workspace(d.workspace),
             Self::WorkspaceResume(d) => Target::Workspace(d.workspace),
             Self::WorkspaceRemove(d) => Target::Workspace(d.workspace),
+            Self::WorkspaceApply(d) => Target::Workspace(d.workspace),
+            Self::WorkspaceForceStop(d) => Target::Workspace(d.workspace),
+            Self::MessageSend(d) => Target::Workspace(d.workspace),
             Self::ApprovalAsk(d) => Target::Workspace(d.workspace),
             Self::ApprovalDecide(d) => Target::Approval(d.approval),
             Self::ApprovalWithdraw(d) => Target::Approval(d.approval),
@@ -172,7 +178,10 @@ impl Deed {
             }
             Self::EnrolmentIssue(d) => vec![Consequence::Grants { scope: format!("{}: enrolment", d.workspace) }],
             Self::WorkspaceUpdate(d) if d.runtime.is_some() => each(reconfigures),
-            Self::WorkspaceRestart(_) | Self::WorkspacePause(_) => each(interrupts),
+            Self::WorkspaceRestart(_)
+            | Self::WorkspacePause(_)
+            | Self::WorkspaceApply(_)
+            | Self::WorkspaceForceStop(_) => each(interrupts),
             Self::WorkspaceRemove(_) => each(|workspace| Consequence::Destroys { workspace }),
             Self::EnvironmentRelease(d) => vec![Consequence::Releases { workspace: d.workspace }],
             Self::OperatorCreate(d) => vec![Consequence::Grants { scope: format!("operator: {}", d.role.as_str()) }],
@@ -185,6 +194,7 @@ impl Deed {
             | Self::OperatorUpdate(_)
             | Self::SecretRequest(_)
             | Self::TokenRevoke(_)
+            | Self::MessageSend(_)
             | Self::ApprovalAsk(_)
             | Self::ApprovalDecide(_)
             | Self::ApprovalWithdraw(_)
@@ -192,6 +202,17 @@ impl Deed {
             | Self::PolicyRemove(_)
             | Self::AuditExport(_)
             | Self::KeyRotate(_) => Vec::new(),
+        }
+    }
+}
+
+impl Deed {
+    /// The runtime it gives a workspace, if it gives one.
+    pub const fn runtime(&self) -> Option<&Runtime> {
+        match self {
+            Self::WorkspaceCreate(d) => d.runtime.as_ref(),
+            Self::WorkspaceUpdate(d) => d.runtime.as_ref(),
+            _ => None,
         }
     }
 }

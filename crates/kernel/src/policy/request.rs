@@ -13,7 +13,7 @@ use super::LoadError;
 use crate::{
     consequence::Consequence,
     deed::Deed,
-    facts::{Facts, TargetFacts},
+    facts::{Facts, Kinship, TargetFacts},
     id::WorkspaceId,
     subject::{Principal, Standing, Subject},
     verb::Verb,
@@ -56,6 +56,8 @@ pub(super) struct Question {
     pub(super) consequences: Vec<Consequence>,
     in_scope: bool,
     approved: bool,
+    kinship: Kinship,
+    custom_runtime: bool,
     quota_spent: bool,
 }
 
@@ -70,6 +72,8 @@ impl Question {
             consequences: deed.consequences(&facts.reaches),
             in_scope: facts.scopes.has(verb.scope()),
             approved,
+            kinship: facts.kinship,
+            custom_runtime: facts.custom_runtime,
             quota_spent: facts.quota_spent,
         }
     }
@@ -181,6 +185,9 @@ impl Names {
             ("releases", select(|c| matches!(c, Consequence::Releases { .. }).then(|| c.workspace()).flatten())),
             ("in_scope", Expr::new_bool(question.in_scope)),
             ("approved", Expr::new_bool(question.approved)),
+            ("peer", Expr::new_bool(question.kinship == Kinship::Peer)),
+            ("lineal", Expr::new_bool(question.kinship == Kinship::Lineal)),
+            ("custom_runtime", Expr::new_bool(question.custom_runtime)),
             ("quota_spent", Expr::new_bool(question.quota_spent)),
         ];
         Context::from_pairs(pairs.into_iter().map(|(name, value)| (name.to_owned(), value))).map_err(|_| Inexpressible)

@@ -2,10 +2,11 @@
 
 use portcullis_kernel::{
     deed::*,
-    facts::{Facts, TargetFacts},
+    facts::{Facts, Kinship, TargetFacts},
     id::{ApprovalId, CredentialId, OperatorId, WorkspaceId},
     operator::Role,
     policy::{Decision, Policy, TooMany},
+    runtime::Runtime,
     scope::Scopes,
     subject::{Lineage, Principal, Standing, Subject, SystemRole},
     verb::Verb,
@@ -108,7 +109,15 @@ impl Place {
     fn reaches(self, verb: Verb) -> Vec<WorkspaceId> {
         use Verb::*;
         let lands = verb.is_secret_write()
-            || matches!(verb, WorkspaceConfigure | WorkspaceRestart | WorkspacePause | WorkspaceRemove);
+            || matches!(
+                verb,
+                WorkspaceConfigure
+                    | WorkspaceRestart
+                    | WorkspaceApply
+                    | WorkspaceForceStop
+                    | WorkspacePause
+                    | WorkspaceRemove
+            );
         match self {
             _ if !lands => vec![],
             // A pause or a removal takes everything below along.
@@ -180,11 +189,16 @@ pub fn deed(verb: Verb, place: Place) -> Deed {
         }
         Verb::WorkspaceRename => update(Some(name()), None, None),
         Verb::WorkspaceReparent => update(None, Some(ROOT), None),
-        Verb::WorkspaceConfigure => update(None, None, Some(note())),
+        Verb::WorkspaceConfigure => update(None, None, Some(Runtime::echo())),
         Verb::WorkspaceRestart => WorkspaceRestart { workspace }.into(),
         Verb::WorkspacePause => WorkspacePause { workspace }.into(),
         Verb::WorkspaceResume => WorkspaceResume { workspace }.into(),
         Verb::WorkspaceRemove => WorkspaceRemove { workspace, confirm: None }.into(),
+        Verb::WorkspaceApply => WorkspaceApply { workspace }.into(),
+        Verb::WorkspaceForceStop => WorkspaceForceStop { workspace, reason: note() }.into(),
+        Verb::MessageSend => {
+            MessageSend { workspace, message_id: "1".to_owned(), context_id: None, digest: String::new() }.into()
+        }
         Verb::ApprovalAsk => ApprovalAsk { workspace, action: name(), reason: note() }.into(),
         Verb::ApprovalDecide => ApprovalDecide {
             approval: place.approval(),
@@ -255,6 +269,14 @@ pub fn people() -> Vec<Person> {
     all
 }
 
+/// The ordinary agent's home and the other workspace stand beside each other under the root.
+fn kinship(principal: Principal, place: Place) -> Kinship {
+    match (principal, place.workspace()) {
+        (Principal::Agent(_), Some(_)) => Kinship::Peer,
+        _ => Kinship::None,
+    }
+}
+
 pub fn facts(person: &Person, verb: Verb, place: Place) -> Facts {
     Facts {
         root: ROOT,
@@ -263,6 +285,8 @@ pub fn facts(person: &Person, verb: Verb, place: Place) -> Facts {
         target: place.facts(),
         reaches: place.reaches(verb),
         approved: false,
+        kinship: kinship(person.subject.principal, place),
+        custom_runtime: false,
         quota_spent: false,
     }
 }

@@ -1,7 +1,9 @@
 //! Handlers, one noun per file, and the one list of routes.
 
+mod agents;
 mod approvals;
 mod audit;
+mod messages;
 mod operators;
 mod secrets;
 mod session;
@@ -19,6 +21,8 @@ pub fn registry() -> Vec<Operation> {
         system::operations(),
         session::operations(),
         workspaces::operations(),
+        agents::operations(),
+        messages::operations(),
         secrets::operations(),
         values::operations(),
         tokens::operations(),

@@ -26,7 +26,7 @@ pub(super) fn operations() -> Vec<Operation> {
             "register",
             Method::POST,
             "/registry/register",
-            "Turn an enrolment code into a workspace token",
+            "An agent says that it is there; with an enrolment code it gets its token",
             register,
         )
         .public()
@@ -73,8 +73,9 @@ async fn claim(call: Call) -> Result<Response, Refusal> {
 
 async fn register(call: Call) -> Result<Response, Refusal> {
     call.only_query(&[])?;
-    let input: wire::Register = call.input()?;
-    let redeemed = call.app.authority.redeem_enrolment(call.meta.clone(), input.code.into_text(), input.id).await?;
+    let mut input: wire::Register = call.input()?;
+    let Some(code) = input.code.take() else { return super::agents::register(&call, &input).await };
+    let redeemed = call.app.authority.redeem_enrolment(call.meta.clone(), code.into_text(), input.id).await?;
     ok(&json!({
         "status": "registered", "workspace_id": input.id, "id": redeemed.id, "auth_token": redeemed.token.expose(),
         "expires_at": rfc3339(redeemed.expires_at),

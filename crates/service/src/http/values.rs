@@ -27,13 +27,13 @@ pub(super) fn operations() -> Vec<Operation> {
 }
 
 /// A flat map, written straight to the wire.
-struct Flat(Vec<(String, SecretValue)>);
+struct Flat(Vec<portcullis_authority::Released>);
 
 impl Serialize for Flat {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (key, value) in &self.0 {
-            map.serialize_entry(key, value.expose_secret())?;
+        for secret in &self.0 {
+            map.serialize_entry(&secret.key, secret.value.expose_secret())?;
         }
         map.end()
     }
@@ -45,7 +45,7 @@ async fn values(call: Call) -> Result<Response, Refusal> {
     let answer = call.app.authority.perform(call.caller()?, call.meta.clone(), action, ()).await?;
     let Answer::Done(done) = answer else { return Err(Refusal::new(Code::ValueNeverRevealed)) };
     let version = HeaderValue::from_str(&done.value.version).map_err(|_| Refusal::new(Code::Internal))?;
-    let mut response = ok(&Flat(done.value.values))?;
+    let mut response = ok(&Flat(done.value.secrets))?;
     response.headers_mut().insert(HeaderName::from_static("x-bundle-version"), version);
     Ok(response)
 }

@@ -18,6 +18,9 @@ use crate::{
     wire,
 };
 
+/// The runtime of the configuration that a workspace gets which names none.
+const DEFAULT_RUNTIME: &str = "default";
+
 pub(super) fn operations() -> Vec<Operation> {
     vec![
         Operation::new("workspace_list", Method::GET, "/workspaces", "Workspaces within sight", list)
@@ -87,8 +90,10 @@ async fn now(call: &Call, id: WorkspaceId) -> Result<serde_json::Value, Refusal>
 async fn create(call: Call) -> Result<Response, Refusal> {
     call.only_query(&["dry_run"])?;
     let input: wire::CreateWorkspace = call.input()?;
-    let action =
-        WorkspaceCreate { name: input.name, role: input.role, parent: input.parent_id, runtime: input.runtime };
+    let named = &call.app.authority.config().runtimes;
+    let runtime = input.runtime.map(|runtime| runtime.into_runtime(named)).transpose()?;
+    let runtime = runtime.or_else(|| named.get(DEFAULT_RUNTIME).cloned());
+    let action = WorkspaceCreate { name: input.name, role: input.role, parent: input.parent_id, runtime };
     let answer = call.app.authority.perform(call.caller()?, call.meta.clone(), action, ()).await?;
     let view = match &answer {
         Answer::Done(done) => now(&call, done.value.id).await?,
@@ -101,13 +106,10 @@ async fn update(call: Call) -> Result<Response, Refusal> {
     call.only_query(&["dry_run"])?;
     let id = call.path("id")?;
     let input: wire::UpdateWorkspace = call.input()?;
-    let action = WorkspaceUpdate {
-        workspace: id,
-        name: input.name,
-        role: input.role,
-        parent: input.parent_id,
-        runtime: input.runtime,
-    };
+    let named = &call.app.authority.config().runtimes;
+    let runtime = input.runtime.map(|runtime| runtime.into_runtime(named)).transpose()?;
+    let action =
+        WorkspaceUpdate { workspace: id, name: input.name, role: input.role, parent: input.parent_id, runtime };
     let answer = call.app.authority.perform(call.caller()?, call.meta.clone(), action, ()).await?;
     let view = match &answer {
         Answer::Done(_) => now(&call, id).await?,

@@ -1,0 +1,292 @@
+//! The authority as agents and their supervisor see it: runs, turns, messages.
+
+use portcullis_kernel::{
+    id::{BootId, MessageId, TurnId, WorkspaceId},
+    refusal::Code,
+    secret::Environment,
+    workspace::Status,
+};
+
+use crate::{
+    actions::message::MessageText,
+    authority::Authority,
+    caller::Caller,
+    db::Conn,
+    fleet::{self, Ended, Launching, UnitState},
+    gate::Meta,
+    mailbox::{self, Claim, Look, TurnEnd},
+    refusal::Refusal,
+    tables::{runs, units},
+    views::{self, CardView, MessagePage, MessageView, RunView, TurnView},
+};
+
+/// Every run that has not ended, as the supervisor finds it when it starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Surviving {
+    /// Whose.
+    pub workspace: WorkspaceId,
+    /// Which.
+    pub boot: BootId,
+    /// Where.
+    pub kind: portcullis_kernel::runtime::RuntimeKind,
+}
+
+/// Who needs a look after a commit.
+#[derive(Debug, Clone, Default)]
+pub struct Restless {
+    /// Something is wanted that is not yet so.
+    pub units: Vec<WorkspaceId>,
+    /// A message waits and no turn runs.
+    pub deliverable: Vec<WorkspaceId>,
+}
+
+fn named(id: &str) -> Meta {
+    Meta { request_id: id.to_owned(), ..Meta::default() }
+}
+
+/// What the supervisor does.
+impl Authority {
+    /// Every workspace whose agent Portcullis runs.
+    pub async fn units(&self) -> Result<Vec<WorkspaceId>, Refusal> {
+        self.read(|conn, _| Ok(units::all(conn)?)).await
+    }
+
+    /// Every external workspace whose agent has registered.
+    pub async fn external_units(&self) -> Result<Vec<WorkspaceId>, Refusal> {
+        self.read(|conn, _| Ok(units::external(conn)?)).await
+    }
+
+    /// Who needs a look after a commit.
+    pub async fn restless(&self) -> Result<Restless, Refusal> {
+        self.read(|conn, _| Ok(Restless { units: units::restless(conn)?, deliverable: units::deliverable(conn)? }))
+            .await
+    }
+
+    /// The runs that have not ended.
+    pub async fn surviving(&self) -> Result<Vec<Surviving>, Refusal> {
+        self.read(|conn, _| {
+            let runs = runs::all_live(conn)?.into_iter();
+            Ok(runs.map(|run| Surviving { workspace: run.workspace, boot: run.boot, kind: run.kind }).collect())
+        })
+        .await
+    }
+
+    /// How a unit stands.
+    pub async fn unit(&self, workspace: WorkspaceId) -> Result<Option<UnitState>, Refusal> {
+        self.read(move |conn, core| fleet::state(conn, core, workspace)).await
+    }
+
+    /// Records a run and releases its environment. Whoever calls this starts it, or says that it ended.
+    pub async fn begin_run(&self, workspace: WorkspaceId) -> Result<Launching, Refusal> {
+        self.write(named("supervisor"), move |cx| fleet::begin(cx, workspace)).await?
+    }
+
+    /// Records that a run ended. Saying it again changes nothing.
+    pub async fn end_run(&self, boot: BootId, how: Ended) -> Result<(), Refusal> {
+        self.write(named("supervisor"), move |cx| fleet::ended(cx, boot, &how)).await
+    }
+
+    /// Shows what a unit is seen to be.
+    pub async fn show_unit(&self, workspace: WorkspaceId, status: Status, reason: String) -> Result<(), Refusal> {
+        self.write(named("supervisor"), move |cx| fleet::show(cx, workspace, status, &reason)).await
+    }
+
+    /// Stops the delivery of messages to a unit: from here on no turn of it begins.
+    pub async fn drain_unit(&self, workspace: WorkspaceId) -> Result<(), Refusal> {
+        self.write(named("supervisor"), move |cx| fleet::drain(cx, workspace)).await
+    }
+
+    /// Delivers messages again.
+    pub async fn undrain_unit(&self, workspace: WorkspaceId) -> Result<(), Refusal> {
+        self.write(named("supervisor"), move |cx| fleet::undrain(cx, workspace)).await
+    }
+
+    /// Notes that a run has what a generation wants, without a restart.
+    pub async fn observe_run(&self, boot: BootId, generation: i64) -> Result<(), Refusal> {
+        self.write(named("supervisor"), move |cx| fleet::observe(cx, boot, generation)).await
+    }
+
+    /// Releases the files of a run anew.
+    pub async fn release_files(&self, boot: BootId) -> Result<Environment, Refusal> {
+        self.write(named("supervisor"), move |cx| fleet::release_files(cx, boot)).await?
+    }
+
+    /// Puts the question whether to cut a turn before a human.
+    pub async fn ask_about_turn(&self, workspace: WorkspaceId, minutes: i64) -> Result<(), Refusal> {
+        self.write(named("supervisor"), move |cx| fleet::ask(cx, workspace, minutes)).await
+    }
+}
+
+/// What agents do.
+impl Authority {
+    /// An agent says that it is there. Returns the boot it stands for.
+    pub async fn register(
+        &self,
+        meta: Meta,
+        caller: &Caller,
+        workspace: WorkspaceId,
+        card: Option<String>,
+        handoff: Option<bool>,
+    ) -> Result<BootId, Refusal> {
+        let caller = caller.clone();
+        self.write(meta, move |cx| {
+            mailbox::register(cx, &caller, workspace, card.as_deref(), handoff).map(|run| run.boot)
+        })
+        .await
+    }
+
+    /// What there is for an agent to do, without taking it. `None`: there is something; [`Authority::claim`] takes it.
+    pub async fn peek(&self, caller: &Caller, workspace: WorkspaceId) -> Result<Option<Claim>, Refusal> {
+        let caller = caller.clone();
+        self.read(move |conn, core| mailbox::peek(&mut Look { conn, core }, &caller, workspace)).await
+    }
+
+    /// Takes the next message, or the turn that is open already.
+    pub async fn claim(&self, meta: Meta, caller: &Caller, workspace: WorkspaceId) -> Result<Claim, Refusal> {
+        let caller = caller.clone();
+        self.write(meta, move |cx| mailbox::claim(cx, &caller, workspace)).await
+    }
+
+    /// What a heartbeat is answered: how things stand, and nothing taken.
+    pub async fn pulse(&self, caller: &Caller, workspace: WorkspaceId) -> Result<(BootId, Claim), Refusal> {
+        let caller = caller.clone();
+        self.read(move |conn, core| mailbox::pulse(&mut Look { conn, core }, &caller, workspace)).await
+    }
+
+    /// Ends a turn. `text` is the reply, or the error; it is redacted before it is stored.
+    pub async fn end_turn(
+        &self,
+        meta: Meta,
+        caller: &Caller,
+        workspace: WorkspaceId,
+        turn: TurnId,
+        end: TurnEnd,
+        text: Option<String>,
+    ) -> Result<(), Refusal> {
+        let text = match text {
+            Some(text) => Some(self.redacted(workspace, text).await?),
+            None => None,
+        };
+        let caller = caller.clone();
+        self.write(meta, move |cx| mailbox::end_turn(cx, &caller, workspace, turn, end, text.as_deref())).await
+    }
+
+    /// Keeps the note an agent leaves for its next run.
+    pub async fn hand_off(
+        &self,
+        meta: Meta,
+        caller: &Caller,
+        workspace: WorkspaceId,
+        note: String,
+    ) -> Result<(), Refusal> {
+        let (caller, note) = (caller.clone(), self.redacted(workspace, note).await?);
+        self.write(meta, move |cx| mailbox::hand_off(cx, &caller, workspace, &note)).await
+    }
+
+    /// A word of an agent to the people.
+    pub async fn notify(
+        &self,
+        meta: Meta,
+        caller: &Caller,
+        workspace: WorkspaceId,
+        text: String,
+    ) -> Result<MessageId, Refusal> {
+        let (caller, text) = (caller.clone(), self.redacted(workspace, text).await?);
+        self.write(meta, move |cx| mailbox::notify(cx, &caller, workspace, &text)).await
+    }
+
+    /// Takes a message back that nobody has taken.
+    pub async fn cancel_message(&self, meta: Meta, caller: &Caller, id: MessageId) -> Result<(), Refusal> {
+        let caller = caller.clone();
+        self.write(meta, move |cx| mailbox::cancel(cx, &caller, id)).await
+    }
+
+    /// A text as it may be sent to a workspace, and the keyed digest of it as it came: the values its agent and the sender
+    /// hold are taken out.
+    pub async fn message_text(
+        &self,
+        caller: &Caller,
+        workspace: WorkspaceId,
+        text: String,
+    ) -> Result<(MessageText, String), Refusal> {
+        let digest = crate::plaintext::message_digest(&self.core().keys(), &text);
+        let mut text = self.redacted(workspace, text).await?;
+        if let portcullis_kernel::subject::Principal::Agent(home) = caller.principal()
+            && home != workspace
+        {
+            text = self.redacted(home, text).await?;
+        }
+        Ok((MessageText(text), digest))
+    }
+}
+
+/// What may be read of agents.
+impl Authority {
+    /// Messages of a workspace.
+    pub async fn messages(
+        &self,
+        caller: &Caller,
+        workspace: WorkspaceId,
+        after: Option<i64>,
+        limit: i64,
+    ) -> Result<MessagePage, Refusal> {
+        let caller = caller.clone();
+        self.read(move |conn, _| views::message_page(conn, &caller, workspace, after, limit)).await
+    }
+
+    /// One message.
+    pub async fn message(&self, caller: &Caller, id: MessageId) -> Result<MessageView, Refusal> {
+        let caller = caller.clone();
+        self.read(move |conn, _| views::message_get(conn, &caller, id)).await
+    }
+
+    /// Turns of a workspace, newest first.
+    pub async fn turns(&self, caller: &Caller, workspace: WorkspaceId, limit: i64) -> Result<Vec<TurnView>, Refusal> {
+        let caller = caller.clone();
+        self.read(move |conn, _| views::turn_list(conn, &caller, workspace, limit)).await
+    }
+
+    /// Runs of a workspace, newest first.
+    pub async fn runs(&self, caller: &Caller, workspace: WorkspaceId, limit: i64) -> Result<Vec<RunView>, Refusal> {
+        let caller = caller.clone();
+        self.read(move |conn, _| views::run_list(conn, &caller, workspace, limit)).await
+    }
+
+    /// The restart context of the live run, as JSON.
+    pub async fn restart_context(&self, caller: &Caller, workspace: WorkspaceId) -> Result<String, Refusal> {
+        let caller = caller.clone();
+        self.read(move |conn, _| views::restart_context(conn, &caller, workspace)).await
+    }
+
+    /// What an agent says of itself, for those who see it.
+    pub async fn discover(&self, caller: &Caller, workspace: WorkspaceId) -> Result<CardView, Refusal> {
+        let caller = caller.clone();
+        self.read(move |conn, _| views::discover(conn, &caller, workspace)).await
+    }
+
+    /// Whether a caller may read the log of a workspace's agent, and which run's that is.
+    pub async fn log_of(
+        &self,
+        caller: &Caller,
+        workspace: WorkspaceId,
+        boot: Option<BootId>,
+    ) -> Result<Surviving, Refusal> {
+        let caller = caller.clone();
+        self.read(move |conn, _| log_of(conn, &caller, workspace, boot)).await
+    }
+}
+
+fn log_of(
+    conn: &mut Conn,
+    caller: &Caller,
+    workspace: WorkspaceId,
+    boot: Option<BootId>,
+) -> Result<Surviving, Refusal> {
+    views::workspace_get(conn, caller, workspace)?;
+    let run = match boot {
+        Some(boot) => runs::find(conn, boot)?.filter(|run| run.workspace == workspace),
+        None => runs::list(conn, workspace, 1)?.pop(),
+    };
+    let run = run.ok_or_else(|| Refusal::because(Code::NotFound, "no run has left a log here"))?;
+    Ok(Surviving { workspace, boot: run.boot, kind: run.kind })
+}

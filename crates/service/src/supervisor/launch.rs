@@ -1,0 +1,56 @@
+//! From a recorded run to what a runtime starts: the command, and what is public of the environment.
+
+use std::collections::BTreeMap;
+
+use portcullis_authority::Launching;
+use portcullis_kernel::runtime::Program;
+
+use super::Settings;
+use crate::runtime::{Launch, Unit};
+
+/// The word that stands for this program: shim and built-in agent are the same binary. A runtime puts the path there.
+pub(crate) const SELF: &str = "portcullis";
+
+fn command(program: &Program) -> Vec<String> {
+    let built_in = |arguments: &[&str]| {
+        let words = [SELF, "agent"].iter().chain(arguments);
+        words.map(|word| (*word).to_owned()).collect::<Vec<_>>()
+    };
+    match program {
+        Program::Echo => built_in(&["--echo"]),
+        Program::Exec { command } => {
+            let mut all = built_in(&["--exec-json"]);
+            all.push(serde_json::json!(command).to_string());
+            all
+        }
+        Program::Model { model, base_url, key, instructions } => {
+            let mut all = built_in(&["--model", model, "--base-url", base_url]);
+            if let Some(key) = key {
+                all.extend(["--key-env".to_owned(), key.to_string()]);
+            }
+            if let Some(instructions) = instructions {
+                all.extend(["--instructions".to_owned(), instructions.to_string()]);
+            }
+            all
+        }
+        Program::Command { command } => command.clone(),
+    }
+}
+
+pub(crate) fn launch(run: Launching, settings: &Settings) -> Launch {
+    let unit = Unit { workspace: run.workspace, boot: run.boot };
+    Launch {
+        unit,
+        command: command(&run.runtime.agent),
+        image: run.runtime.image.clone(),
+        limits: run.runtime.limits,
+        slot: u32::try_from(run.slot).unwrap_or(u32::MAX),
+        settings: BTreeMap::from([
+            ("WORKSPACE_ID".to_owned(), unit.workspace.to_string()),
+            ("PORTCULLIS_URL".to_owned(), settings.url.clone()),
+            ("PORTCULLIS_BOOT_ID".to_owned(), unit.boot.to_string()),
+        ]),
+        environment: run.environment,
+        context: run.context,
+    }
+}

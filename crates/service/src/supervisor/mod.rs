@@ -1,0 +1,166 @@
+//! The supervisor: brings what runs in line with what is wanted, one task a workspace.
+//!
+//! It is woken by commits, by agents and by the clock. A signal carries no data: whoever wakes reads its row, looks at its
+//! run, asks [`portcullis_kernel::lifecycle::next`] and does the one thing it says. So there is one path for the happy
+//! case and for recovery, and it may be killed anywhere: agents go on running, and the next start adopts them by identity.
+
+mod launch;
+mod runtimes;
+mod unit;
+
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use portcullis_authority::{Authority, Refusal};
+use portcullis_kernel::{id::WorkspaceId, lifecycle::Timings};
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinSet,
+};
+
+use crate::{app::stops, live::Live, runtime::Places};
+pub use runtimes::Runtimes;
+
+/// Commits that come faster than this are looked at together.
+const GATHER: Duration = Duration::from_millis(15);
+/// How often everything is looked at, whether or not anything was heard.
+const TICK: Duration = Duration::from_secs(5);
+/// How long a stopping supervisor waits for steps that have begun; agents themselves are not waited for.
+const SETTLE: Duration = Duration::from_secs(5);
+
+/// How agents are run.
+#[derive(Clone)]
+pub struct Settings {
+    /// How long things may take.
+    pub timings: Timings,
+    /// Where agents reach this server; empty for the address it listens on.
+    pub url: String,
+    /// Directories and the program.
+    pub places: Places,
+    /// Socket of the container engine, if containers may be used.
+    pub engine: Option<PathBuf>,
+    /// The network containers are put into.
+    pub network: String,
+}
+
+/// What every unit's task shares.
+pub(crate) struct Shared {
+    pub(crate) authority: Authority,
+    pub(crate) live: Arc<Live>,
+    pub(crate) runtimes: Arc<Runtimes>,
+    pub(crate) settings: Settings,
+    /// When this server began: what was not heard before cannot be counted against anybody.
+    pub(crate) began_at: portcullis_kernel::time::Timestamp,
+    bells: Mutex<HashMap<WorkspaceId, Arc<Notify>>>,
+}
+
+fn complain(what: &str, refusal: &Refusal) {
+    let detail = refusal.internal.as_deref().unwrap_or_default();
+    tracing::warn!(code = %refusal.code, reason = %refusal.reason, detail, "{what}; it is tried again");
+}
+
+/// Runs until the server stops. Agents are left running.
+pub(crate) async fn run(
+    authority: Authority,
+    live: Arc<Live>,
+    runtimes: Arc<Runtimes>,
+    settings: Settings,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let began_at = authority.now();
+    let shared = Arc::new(Shared { authority, live, runtimes, settings, began_at, bells: Mutex::default() });
+    let mut units = JoinSet::new();
+    let mut committed = shared.authority.committed();
+    sweep(&shared).await;
+    let mut everything = true;
+    loop {
+        // What is committed from here on rings again.
+        committed.mark_unchanged();
+        match look(&shared, everything).await {
+            Ok(ids) => {
+                for id in ids {
+                    wake(&shared, &mut units, id, &stopping, !everything);
+                }
+                everything = false;
+            }
+            Err(refusal) => complain("the units could not be looked at", &refusal),
+        }
+        while units.try_join_next().is_some() {}
+        tokio::select! {
+            () = stops(&mut stopping) => break,
+            changed = committed.changed() => if changed.is_err() { break },
+            () = tokio::time::sleep(TICK) => everything = true,
+        }
+        tokio::time::sleep(GATHER).await;
+    }
+    let settled = async { while units.join_next().await.is_some() {} };
+    if tokio::time::timeout(SETTLE, settled).await.is_err() {
+        tracing::info!("some agents were being stopped or started; the next start goes on with them");
+    }
+}
+
+/// Who is to be woken. External agents are shown by the clock alone.
+async fn look(shared: &Arc<Shared>, everything: bool) -> Result<Vec<WorkspaceId>, Refusal> {
+    if !everything {
+        return Ok(shared.authority.restless().await?.units);
+    }
+    for id in shared.authority.external_units().await? {
+        unit::show_external(shared, id).await?;
+    }
+    shared.authority.units().await
+}
+
+fn wake(shared: &Arc<Shared>, units: &mut JoinSet<()>, id: WorkspaceId, stopping: &watch::Receiver<bool>, ring: bool) {
+    let mut bells = shared.bells.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(bell) = bells.get(&id) {
+        // A unit that nothing happened to wakes by its own clock.
+        if ring {
+            bell.notify_one();
+        }
+        return;
+    }
+    let bell = Arc::new(Notify::new());
+    bells.insert(id, Arc::clone(&bell));
+    let (shared, stopping) = (Arc::clone(shared), stopping.clone());
+    units.spawn(async move {
+        unit::supervise(&shared, id, &bell, stopping).await;
+        shared.bells.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    });
+}
+
+/// Ends what runs here and is in no row: left by a crash between a removal and its stop, or by another database.
+async fn sweep(shared: &Arc<Shared>) {
+    let known = match shared.authority.surviving().await {
+        Ok(known) => known,
+        Err(refusal) => return complain("the runs that have not ended could not be read", &refusal),
+    };
+    for (kind, unit) in shared.runtimes.units().await {
+        if known.iter().any(|run| run.boot == unit.boot) {
+            continue;
+        }
+        let gone = matches!(shared.authority.unit(unit.workspace).await, Ok(None));
+        shared.runtimes.end_orphan(kind, unit, gone, shared.settings.timings.grace_ms).await;
+    }
+}
+
+/// Lets long polls and units know of commits. Runs with or without agents of our own.
+pub(crate) async fn courier(authority: Authority, live: Arc<Live>, mut stopping: watch::Receiver<bool>) {
+    let mut committed = authority.committed();
+    loop {
+        committed.mark_unchanged();
+        match authority.restless().await {
+            Ok(restless) => restless.deliverable.into_iter().chain(restless.units).for_each(|id| live.ring(id)),
+            Err(refusal) => complain("waiting messages could not be looked up", &refusal),
+        }
+        tokio::select! {
+            () = stops(&mut stopping) => return,
+            changed = committed.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(TICK) => {}
+        }
+        tokio::time::sleep(GATHER).await;
+    }
+}

@@ -1,0 +1,100 @@
+//! The runtimes this server has, by kind.
+
+use std::time::Duration;
+
+use portcullis_kernel::{runtime::RuntimeKind, secret::Environment};
+
+use crate::runtime::{Exit, Launch, LogPiece, LogRange, Runtime, RuntimeFault, Sight, Unit, process::ProcessRuntime};
+
+/// The runtimes of this server. A kind it does not have is a fault with words, never a silent nothing.
+pub struct Runtimes {
+    process: ProcessRuntime,
+}
+
+macro_rules! on {
+    ($self:ident, $kind:expr, $runtime:ident => $call:expr, $missing:expr) => {
+        match $kind {
+            RuntimeKind::Process => {
+                let $runtime = &$self.process;
+                $call
+            }
+            RuntimeKind::Container | RuntimeKind::External => $missing,
+        }
+    };
+}
+
+fn missing(kind: RuntimeKind) -> RuntimeFault {
+    RuntimeFault::Permanent(format!("this server does not run agents of kind `{}`", kind.as_str()))
+}
+
+impl Runtimes {
+    /// With a process runtime.
+    pub fn new(process: ProcessRuntime) -> Self {
+        Self { process }
+    }
+
+    pub(crate) async fn start(&self, kind: RuntimeKind, launch: Launch) -> Result<(), RuntimeFault> {
+        on!(self, kind, runtime => runtime.start(launch).await, Err(missing(kind)))
+    }
+
+    pub(crate) async fn look(&self, kind: RuntimeKind, unit: Unit) -> Sight {
+        on!(self, kind, runtime => runtime.look(unit).await, Sight::Unknown(missing(kind).to_string()))
+    }
+
+    pub(crate) async fn wait(&self, kind: RuntimeKind, unit: Unit, at_most: Duration) -> Sight {
+        on!(self, kind, runtime => runtime.wait(unit, at_most).await, {
+            tokio::time::sleep(at_most).await;
+            Sight::Unknown(missing(kind).to_string())
+        })
+    }
+
+    pub(crate) async fn stop(&self, kind: RuntimeKind, unit: Unit, grace: Duration) -> Result<Exit, RuntimeFault> {
+        on!(self, kind, runtime => runtime.stop(unit, grace).await, Err(missing(kind)))
+    }
+
+    pub(crate) async fn put_files(
+        &self,
+        kind: RuntimeKind,
+        unit: Unit,
+        environment: Environment,
+    ) -> Result<(), RuntimeFault> {
+        on!(self, kind, runtime => runtime.put_files(unit, environment).await, Err(missing(kind)))
+    }
+
+    /// Reads a unit's log.
+    pub async fn logs(&self, kind: RuntimeKind, unit: Unit, range: LogRange) -> Result<LogPiece, RuntimeFault> {
+        on!(self, kind, runtime => runtime.logs(unit, range).await, Err(missing(kind)))
+    }
+
+    pub(crate) async fn forget(&self, kind: RuntimeKind, unit: Unit, workspace_too: bool) -> Result<(), RuntimeFault> {
+        on!(self, kind, runtime => runtime.forget(unit, workspace_too).await, Err(missing(kind)))
+    }
+
+    /// Everything there is here, running or ended.
+    pub(crate) async fn units(&self) -> Vec<(RuntimeKind, Unit)> {
+        let mut all = Vec::new();
+        for kind in RuntimeKind::ALL {
+            let found = on!(self, kind, runtime => runtime.units().await, Ok(Vec::new()));
+            match found {
+                Ok(units) => all.extend(units.into_iter().map(|unit| (kind, unit))),
+                Err(fault) => tracing::warn!(kind = kind.as_str(), %fault, "the units of a runtime cannot be listed"),
+            }
+        }
+        all
+    }
+
+    /// Ends a unit that no row knows, and forgets what has ended.
+    pub(crate) async fn end_orphan(&self, kind: RuntimeKind, unit: Unit, workspace_gone: bool, grace_ms: i64) {
+        let grace = Duration::from_millis(grace_ms.unsigned_abs());
+        if matches!(self.look(kind, unit).await, Sight::Running) {
+            tracing::warn!(boot = %unit.boot, workspace = %unit.workspace, "an agent runs that no row knows; it is stopped");
+            if let Err(fault) = self.stop(kind, unit, grace).await {
+                tracing::warn!(boot = %unit.boot, %fault, "it could not be stopped");
+                return;
+            }
+        }
+        if workspace_gone && let Err(fault) = self.forget(kind, unit, true).await {
+            tracing::warn!(boot = %unit.boot, %fault, "what it left could not be removed");
+        }
+    }
+}

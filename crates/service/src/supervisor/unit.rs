@@ -1,0 +1,257 @@
+//! One unit: read, look, decide, do one thing, again.
+
+use std::{sync::Arc, time::Duration};
+
+use portcullis_authority::{Ended, LiveRun, Refusal, UnitState};
+use portcullis_kernel::{
+    id::WorkspaceId,
+    lifecycle::{self, Desired, Live as LiveView, Seen, Step, StopWhy, View},
+    refusal::Code,
+    time::Timestamp,
+    workspace::Status,
+};
+use tokio::sync::{Notify, watch};
+
+use super::{Shared, complain, launch};
+use crate::{
+    app::stops,
+    runtime::{Exit, ExitCause, RuntimeFault, Sight, Unit},
+};
+
+/// After something that should have worked did not.
+const RETRY: Duration = Duration::from_secs(1);
+/// How long a unit is left alone at most.
+const REST: Duration = Duration::from_secs(30);
+/// How long a unit rests whose environment was not released, in milliseconds.
+const NOT_RELEASED_MS: i64 = 60_000;
+
+/// What a pass ended with.
+enum Pass {
+    /// Look again at once.
+    Again,
+    /// Nothing to do until something changes, or until then.
+    Rest(Option<Timestamp>, Option<(LiveRun, Unit)>),
+    /// There is nothing left to supervise.
+    Over,
+}
+
+/// Supervises one workspace until it is gone or the server stops.
+pub(super) async fn supervise(
+    shared: &Arc<Shared>,
+    id: WorkspaceId,
+    bell: &Notify,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let adopted_at = shared.authority.now();
+    loop {
+        if *stopping.borrow() {
+            return;
+        }
+        match pass(shared, id, adopted_at).await {
+            Ok(Pass::Again) => {}
+            Ok(Pass::Over) => return shared.live.forget(id),
+            Ok(Pass::Rest(until, running)) => {
+                let now = shared.authority.now();
+                let rest = until.map_or(REST, |until| Duration::from_millis(until.since_ms(now).max(0).unsigned_abs()));
+                let ended = async {
+                    match running {
+                        Some((run, unit)) => drop(shared.runtimes.wait(run.kind, unit, rest.min(REST)).await),
+                        None => tokio::time::sleep(rest.min(REST)).await,
+                    }
+                };
+                tokio::select! {
+                    () = stops(&mut stopping) => return,
+                    () = bell.notified() => {}
+                    () = ended => {}
+                }
+            }
+            Err(refusal) => {
+                complain("a unit could not be brought in line", &refusal);
+                tokio::select! {
+                    () = stops(&mut stopping) => return,
+                    () = tokio::time::sleep(RETRY) => {}
+                }
+            }
+        }
+    }
+}
+
+async fn pass(shared: &Arc<Shared>, id: WorkspaceId, adopted_at: Timestamp) -> Result<Pass, Refusal> {
+    let Some(state) = shared.authority.unit(id).await? else { return Ok(Pass::Over) };
+    let live = state.live.clone().filter(|run| run.kind.is_managed());
+    if live.is_none() && (state.desired == Desired::Removed || !state.runtime.kind.is_managed()) {
+        return Ok(Pass::Over);
+    }
+    let unit = live.as_ref().map(|run| Unit { workspace: id, boot: run.boot });
+    let mut seen = Seen::Running;
+    if let (Some(run), Some(unit)) = (&live, unit) {
+        match shared.runtimes.look(run.kind, unit).await {
+            Sight::Running => {}
+            Sight::Unknown(why) => {
+                tracing::warn!(workspace = %id, boot = %run.boot, why, "a runtime does not say whether an agent runs");
+                seen = Seen::Unknown;
+            }
+            Sight::Exited(exit) => {
+                shared.authority.end_run(run.boot, by_itself(&exit)).await?;
+                return Ok(Pass::Again);
+            }
+            // Recorded, and never started: the server died in between.
+            Sight::Absent => {
+                shared.authority.end_run(run.boot, plain("never_started")).await?;
+                return Ok(Pass::Again);
+            }
+        }
+    }
+    let now = shared.authority.now();
+    let pulse = shared.live.pulse(id).filter(|pulse| live.as_ref().is_some_and(|run| run.boot == pulse.boot));
+    let view = View {
+        kind: state.kind,
+        desired: state.desired,
+        desired_generation: state.desired_generation,
+        apply_generation: state.apply_generation,
+        content_changed: state.content_changed,
+        live: live.as_ref().map(|run| LiveView {
+            generation: run.generation,
+            started_at: run.started_at,
+            registered: run.registered,
+            // What was not heard since this server began cannot be counted against it.
+            heard_at: pulse.map_or(adopted_at.max(run.started_at), |pulse| pulse.heard_at.max(adopted_at)),
+            troubled: pulse.is_some_and(|pulse| pulse.troubled),
+            seen,
+            forced: run.forced,
+            handed_off: run.handed_off,
+        }),
+        turn_since: state.turn_since,
+        turn_ended: state.turn_ended,
+        drain_since: state.drain_since,
+        asked: state.asked.is_some(),
+        crashes: &state.crashes,
+        hopeless: state.hopeless.as_deref(),
+    };
+    let step = lifecycle::next(&view, now, &shared.settings.timings);
+    act(shared, &state, live, unit, step, now).await
+}
+
+async fn act(
+    shared: &Arc<Shared>,
+    state: &UnitState,
+    live: Option<LiveRun>,
+    unit: Option<Unit>,
+    step: Step,
+    now: Timestamp,
+) -> Result<Pass, Refusal> {
+    let (authority, id) = (&shared.authority, state.workspace);
+    match (step, live, unit) {
+        (Step::Wait { status, reason, until }, live, unit) => {
+            if state.status != status || state.reason != reason {
+                authority.show_unit(id, status, reason).await?;
+            }
+            if status == Status::Removed {
+                return Ok(Pass::Over);
+            }
+            return Ok(Pass::Rest(until, live.zip(unit)));
+        }
+        (Step::Start, None, _) => return start(shared, id, now).await,
+        (Step::Drain, ..) => authority.drain_unit(id).await?,
+        (Step::Undrain, ..) => authority.undrain_unit(id).await?,
+        (Step::Observe, Some(run), Some(unit)) => {
+            if state.files_changed {
+                let files = authority.release_files(run.boot).await?;
+                let put = shared.runtimes.put_files(run.kind, unit, files).await;
+                put.map_err(|fault| internal(&fault))?;
+            }
+            authority.observe_run(run.boot, state.desired_generation).await?;
+        }
+        (Step::Ask, ..) => {
+            let minutes = state.turn_since.map_or(0, |since| now.since_ms(since) / 60_000);
+            authority.ask_about_turn(id, minutes).await?;
+            // A policy may forbid the question: without the pause it would be asked without end.
+            return Ok(Pass::Rest(Some(now.plus_ms(60_000)), None));
+        }
+        (Step::Stop { why }, Some(run), Some(unit)) => stop(shared, id, &run, unit, why).await?,
+        // Nothing to stop, or nothing to observe: the rows moved on since they were read.
+        (Step::Start | Step::Observe | Step::Stop { .. }, ..) => {}
+    }
+    Ok(Pass::Again)
+}
+
+async fn start(shared: &Arc<Shared>, id: WorkspaceId, now: Timestamp) -> Result<Pass, Refusal> {
+    let run = match shared.authority.begin_run(id).await {
+        Ok(run) => run,
+        // The rows moved on since they were read.
+        Err(refusal) if refusal.code == Code::Conflict => return Ok(Pass::Rest(Some(now.plus_ms(1_000)), None)),
+        Err(refusal) => {
+            // A bundle that does not open, a policy that refuses: it is shown, and tried again when something changes, or
+            // in a while, but not every second: each time leaves an event.
+            let words = format!("its environment is not released: {}", refusal.reason);
+            shared.authority.show_unit(id, Status::Failed, words).await?;
+            complain("an agent could not be started", &refusal);
+            return Ok(Pass::Rest(Some(now.plus_ms(NOT_RELEASED_MS)), None));
+        }
+    };
+    let (boot, kind) = (run.boot, run.runtime.kind);
+    portcullis_authority::failpoint::hit("unit.before_start");
+    let started = shared.runtimes.start(kind, launch::launch(run, &shared.settings)).await;
+    portcullis_authority::failpoint::hit("unit.after_start");
+    if let Err(fault) = started {
+        let hopeless = matches!(fault, RuntimeFault::Permanent(_));
+        let how = Ended { crash: true, hopeless, detail: Some(fault.to_string()), ..plain("start_failed") };
+        shared.authority.end_run(boot, how).await?;
+    }
+    Ok(Pass::Again)
+}
+
+async fn stop(shared: &Arc<Shared>, id: WorkspaceId, run: &LiveRun, unit: Unit, why: StopWhy) -> Result<(), Refusal> {
+    let grace = Duration::from_millis(shared.settings.timings.grace_ms.unsigned_abs());
+    let exit = shared.runtimes.stop(run.kind, unit, grace).await.map_err(|fault| internal(&fault))?;
+    portcullis_authority::failpoint::hit("unit.after_stop");
+    shared.authority.end_run(run.boot, Ended::stopped(why, exit.code, exit.signal)).await?;
+    if why == StopWhy::Remove {
+        if let Err(fault) = shared.runtimes.forget(run.kind, unit, true).await {
+            tracing::warn!(workspace = %id, %fault, "what a removed agent left could not be removed; the next start tries again");
+        }
+        shared.live.forget(id);
+    }
+    Ok(())
+}
+
+fn internal(fault: &RuntimeFault) -> Refusal {
+    let mut refusal = Refusal::new(Code::Internal);
+    refusal.internal = Some(fault.to_string());
+    refusal
+}
+
+fn plain(cause: &str) -> Ended {
+    Ended { crash: false, hopeless: false, cause: cause.to_owned(), code: None, signal: None, detail: None }
+}
+
+/// An end nobody asked for.
+fn by_itself(exit: &Exit) -> Ended {
+    let (cause, hopeless, detail) = match &exit.cause {
+        ExitCause::Itself => ("exited", false, None),
+        // It was asked to stop by a server that died before it had noted so: not the agent's failure.
+        ExitCause::Stopped => return Ended { code: exit.code, signal: exit.signal, ..plain("restart") },
+        ExitCause::Killed => return Ended { code: exit.code, signal: exit.signal, ..plain("restart") },
+        ExitCause::OutOfMemory => ("out_of_memory", false, Some("it used more memory than it was given".to_owned())),
+        ExitCause::StartFailed(why) => ("start_failed", true, Some(why.clone())),
+        ExitCause::Lost => ("lost", false, Some("its shim or engine lost it".to_owned())),
+    };
+    Ended { crash: true, hopeless, detail, code: exit.code, signal: exit.signal, ..plain(cause) }
+}
+
+/// Shows what an agent that runs elsewhere is, by when it was last heard.
+pub(super) async fn show_external(shared: &Arc<Shared>, id: WorkspaceId) -> Result<(), Refusal> {
+    let Some(state) = shared.authority.unit(id).await? else { return Ok(()) };
+    let Some(run) = &state.live else { return Ok(()) };
+    let now = shared.authority.now();
+    let heard = shared.live.pulse(id).filter(|pulse| pulse.boot == run.boot).map(|pulse| pulse.heard_at);
+    // After a restart of the server it has as long as a new one to be heard again.
+    let heard = heard.or(Some(shared.began_at.max(run.started_at)));
+    let step = lifecycle::external(state.desired, heard, now, &shared.settings.timings);
+    if let Step::Wait { status, reason, .. } = step
+        && (state.status != status || state.reason != reason)
+    {
+        shared.authority.show_unit(id, status, reason).await?;
+    }
+    Ok(())
+}
