@@ -16,6 +16,7 @@ pub mod key_rules;
 pub mod name;
 pub mod operator;
 pub mod policy;
+pub mod redact;
 pub mod refusal;
 pub mod runtime;
 pub mod scope;
