@@ -24,6 +24,7 @@ mod resolve;
 pub mod scenario;
 mod serve;
 mod settings;
+mod unit;
 
 use std::process::ExitCode;
 
@@ -38,6 +39,10 @@ use crate::output::Output;
 /// Parses the command line, runs the command and says how it ended.
 #[must_use]
 pub fn main() -> ExitCode {
+    // Before anything that costs memory: there is one of these for each agent.
+    if let Some(exit) = unit::main() {
+        return exit;
+    }
     let cli = Cli::parse();
     let output = Output::new(cli.global.json);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

@@ -17,6 +17,7 @@ pub mod lifecycle;
 pub mod name;
 pub mod operator;
 pub mod policy;
+pub mod redact;
 pub mod refusal;
 pub mod runtime;
 pub mod scope;

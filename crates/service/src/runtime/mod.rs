@@ -11,6 +11,7 @@ use portcullis_kernel::{
     secret::Environment,
 };
 
+mod environment;
 pub mod process;
 
 /// One execution of one workspace's agent. Named by both ids: a bare process number is a lie waiting to happen.

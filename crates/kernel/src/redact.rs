@@ -1,0 +1,295 @@
+//! Redaction of text that leaves a place where secrets are known: a log, an activity, an error message.
+//!
+//! A [`Redactor`] knows stored values without holding them: for each form of a value it keeps a keyed rolling hash with
+//! the length, and a keyed digest that decides. Whoever has one, seed included, can test guesses, and so can break a
+//! value that is easy to guess, but cannot read a value out of it. Besides stored values it knows the shapes of
+//! well-known credentials ([`shape`]).
+//!
+//! Not promised: values under [`REDACT_BYTES_MIN`] bytes stay (the text would become unreadable, and the length of a
+//! value that short is half of the value), and so do values an agent takes apart or encodes in a way not listed at
+//! [`Redactor::add`].
+
+mod forms;
+mod shape;
+mod stream;
+
+use std::{borrow::Cow, collections::HashMap, fmt::Write};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+pub use shape::{PemState, looks_like_token};
+pub use stream::{LINE_BYTES_MAX, RedactStream};
+
+/// Shortest value that is redacted, in bytes.
+pub const REDACT_BYTES_MIN: usize = 6;
+
+/// What stands where a credential was that is no stored value.
+const CREDENTIAL: &str = "credential";
+
+/// Modulus of the rolling hash: a Mersenne prime, so that reducing is two additions.
+const PRIME: u64 = (1 << 61) - 1;
+
+/// Buckets of the filter over the first bytes of a value. Few on purpose: a bucket tells 16 bits of a value to whoever
+/// has the seed, not its first bytes.
+const BUCKETS: usize = 1 << 16;
+
+/// What is kept of one form of one value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fingerprint {
+    /// The key whose value it is.
+    key: String,
+    /// Length of the form, in bytes.
+    bytes: usize,
+    /// Rolling hash of the whole form.
+    hash: u64,
+    /// Bucket of its first [`REDACT_BYTES_MIN`] bytes.
+    bucket: u16,
+    /// Keyed digest of the whole form.
+    #[serde(with = "digest_text")]
+    digest: [u8; 32],
+}
+
+/// Fingerprints on their way to another process that has the same seed. Nothing in it is a value.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Fingerprints(Vec<Fingerprint>);
+
+/// Finds stored values and credentials in text.
+pub struct Redactor {
+    seed: Zeroizing<[u8; 32]>,
+    base: u64,
+    fingerprints: Vec<Fingerprint>,
+    /// Length, then rolling hash, to positions in `fingerprints`.
+    lengths: Vec<(usize, HashMap<u64, Vec<usize>>)>,
+    /// One bit a bucket.
+    filter: Vec<u64>,
+}
+
+/// A piece of text that must go, and how it is called.
+#[derive(Debug, Clone, Copy)]
+struct Hit {
+    start: usize,
+    end: usize,
+    /// Position of the fingerprint; `None` for a credential by its shape.
+    by: Option<usize>,
+}
+
+impl Redactor {
+    /// Knows nothing yet but shapes. The seed is random and belongs to one place: equal values have different
+    /// fingerprints under different seeds.
+    pub fn new(seed: [u8; 32]) -> Self {
+        let seed = Zeroizing::new(seed);
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(&keyed(&seed, b"base", b"")[..8]);
+        // Away from the ends: a base of 0 or 1 makes every text equal.
+        let base = 256 + u64::from_le_bytes(bytes) % (PRIME - 512);
+        Self { seed, base, fingerprints: Vec::new(), lengths: Vec::new(), filter: vec![0; BUCKETS / 64] }
+    }
+
+    /// Learns a value in all its forms: as it is, in base64 (both alphabets, with and without padding), percent-encoded
+    /// (as URLs and forms do it, either case), as it stands in JSON, and each of its lines.
+    pub fn add(&mut self, key: &str, value: &str) {
+        for form in forms::of(value) {
+            if form.len() >= REDACT_BYTES_MIN {
+                let fingerprint = self.fingerprint(key, form.as_bytes());
+                self.insert(fingerprint);
+            }
+        }
+    }
+
+    /// Takes over what another redactor with the same seed has learnt.
+    pub fn merge(&mut self, fingerprints: Fingerprints) {
+        for fingerprint in fingerprints.0.into_iter().filter(|new| new.bytes >= REDACT_BYTES_MIN) {
+            self.insert(fingerprint);
+        }
+    }
+
+    /// What was learnt, for another process with the same seed.
+    pub fn fingerprints(&self) -> Fingerprints {
+        Fingerprints(self.fingerprints.clone())
+    }
+
+    /// The text with `[redacted:KEY]` for every stored value in it and `[redacted:credential]` for every credential.
+    /// Overlapping finds become one, named after the longest value.
+    pub fn redact<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        let hits = self.hits(text.as_bytes());
+        if hits.is_empty() {
+            return Cow::Borrowed(text);
+        }
+        let mut out = String::with_capacity(text.len());
+        let mut from = 0;
+        for hit in hits {
+            // Values and shapes begin and end at characters, so the slices exist.
+            out.push_str(text.get(from..hit.start).unwrap_or_default());
+            self.name(&hit, &mut out);
+            from = hit.end;
+        }
+        out.push_str(text.get(from..).unwrap_or_default());
+        Cow::Owned(out)
+    }
+
+    /// Longest form it looks for, in bytes: what a stream must hold back.
+    fn bytes_max(&self) -> usize {
+        self.lengths.iter().map(|(bytes, _)| *bytes).max().unwrap_or(0)
+    }
+
+    fn name(&self, hit: &Hit, out: &mut String) {
+        let key = hit.by.and_then(|by| self.fingerprints.get(by)).map_or(CREDENTIAL, |found| &found.key);
+        // Writing to a string cannot fail.
+        let _ = write!(out, "[redacted:{key}]");
+    }
+
+    fn fingerprint(&self, key: &str, form: &[u8]) -> Fingerprint {
+        let hash = form.iter().fold(0, |hash, byte| self.step(hash, *byte));
+        let prefix = form.iter().take(REDACT_BYTES_MIN).fold(0, |hash, byte| self.step(hash, *byte));
+        let digest = keyed(&self.seed, b"form", form);
+        Fingerprint { key: key.to_owned(), bytes: form.len(), hash, bucket: bucket(prefix), digest }
+    }
+
+    fn insert(&mut self, new: Fingerprint) {
+        let at = self.fingerprints.len();
+        let position = match self.lengths.iter().position(|(bytes, _)| *bytes == new.bytes) {
+            Some(position) => position,
+            None => {
+                self.lengths.push((new.bytes, HashMap::new()));
+                self.lengths.len() - 1
+            }
+        };
+        let Some((_, hashes)) = self.lengths.get_mut(position) else { return };
+        let same = hashes.entry(new.hash).or_default();
+        // Two keys may hold one value: the first names it.
+        if same.iter().any(|at| self.fingerprints.get(*at).is_some_and(|old| old.digest == new.digest)) {
+            return;
+        }
+        same.push(at);
+        if let Some(word) = self.filter.get_mut(usize::from(new.bucket) / 64) {
+            *word |= 1 << (new.bucket % 64);
+        }
+        self.fingerprints.push(new);
+    }
+
+    fn step(&self, hash: u64, byte: u8) -> u64 {
+        // The byte plus one: otherwise leading NULs would not count.
+        reduce(u128::from(hash) * u128::from(self.base) + u128::from(byte) + 1)
+    }
+
+    /// Everything that must go, in order, without overlaps.
+    fn hits(&self, text: &[u8]) -> Vec<Hit> {
+        let mut hits = shape::find(text).map(|(start, end)| Hit { start, end, by: None }).collect::<Vec<_>>();
+        self.find_values(text, &mut hits);
+        merge(hits)
+    }
+
+    /// Rabin–Karp over all lengths at once: hashes of all prefixes, so that the hash of any window is one subtraction,
+    /// and a filter over the first bytes, so that most positions cost one look.
+    fn find_values(&self, text: &[u8], hits: &mut Vec<Hit>) {
+        if self.fingerprints.is_empty() || text.len() < REDACT_BYTES_MIN {
+            return;
+        }
+        let mut prefixes = Vec::with_capacity(text.len() + 1);
+        let mut hash = 0;
+        prefixes.push(hash);
+        for byte in text {
+            hash = self.step(hash, *byte);
+            prefixes.push(hash);
+        }
+        let lengths = self.lengths.iter().filter(|(bytes, _)| *bytes <= text.len());
+        let lengths = lengths.map(|(bytes, hashes)| (*bytes, self.power(*bytes), hashes)).collect::<Vec<_>>();
+        let window = |start: usize, bytes: usize, power: u64| {
+            let (before, after) = (prefixes.get(start)?, prefixes.get(start + bytes)?);
+            let gone = reduce(u128::from(*before) * u128::from(power));
+            Some(reduce(u128::from(*after) + u128::from(PRIME - gone)))
+        };
+        let power = self.power(REDACT_BYTES_MIN);
+        for start in 0..=text.len() - REDACT_BYTES_MIN {
+            let Some(prefix) = window(start, REDACT_BYTES_MIN, power) else { break };
+            let bucket = bucket(prefix);
+            if self.filter.get(usize::from(bucket) / 64).is_none_or(|word| word >> (bucket % 64) & 1 == 0) {
+                continue;
+            }
+            for (bytes, power, hashes) in &lengths {
+                let found = window(start, *bytes, *power).and_then(|hash| hashes.get(&hash));
+                let Some((found, form)) = found.zip(text.get(start..start + bytes)) else { continue };
+                let digest = keyed(&self.seed, b"form", form);
+                let by = found.iter().find(|at| self.fingerprints.get(**at).is_some_and(|f| f.digest == digest));
+                if let Some(by) = by {
+                    hits.push(Hit { start, end: start + bytes, by: Some(*by) });
+                }
+            }
+        }
+    }
+
+    /// `base` to the power of `bytes`.
+    fn power(&self, bytes: usize) -> u64 {
+        let (mut power, mut square, mut rest) = (1, self.base, bytes);
+        while rest > 0 {
+            if rest & 1 == 1 {
+                power = reduce(u128::from(power) * u128::from(square));
+            }
+            square = reduce(u128::from(square) * u128::from(square));
+            rest >>= 1;
+        }
+        power
+    }
+}
+
+/// Joins what overlaps: of two values that share bytes, no part may stay.
+fn merge(mut hits: Vec<Hit>) -> Vec<Hit> {
+    hits.sort_unstable_by_key(|hit| (hit.start, hit.end));
+    let mut merged: Vec<(Hit, usize)> = Vec::new();
+    for hit in hits {
+        // A name is worth more than "credential", and the longer value more than the shorter.
+        let weight = if hit.by.is_some() { hit.end - hit.start } else { 0 };
+        match merged.last_mut() {
+            Some((last, best)) if hit.start < last.end => {
+                last.end = last.end.max(hit.end);
+                if weight > *best {
+                    (last.by, *best) = (hit.by, weight);
+                }
+            }
+            _ => merged.push((hit, weight)),
+        }
+    }
+    merged.into_iter().map(|(hit, _)| hit).collect()
+}
+
+/// SHA-256 over seed, purpose and text; seed and purposes have fixed lengths, so no two inputs run into each other.
+fn keyed(seed: &[u8; 32], purpose: &[u8; 4], text: &[u8]) -> [u8; 32] {
+    Sha256::new().chain_update(seed).chain_update(purpose).chain_update(text).finalize().into()
+}
+
+/// Modulo [`PRIME`], for numbers below its square.
+fn reduce(number: u128) -> u64 {
+    let folded = (number & u128::from(PRIME)) + (number >> 61);
+    let folded = ((folded & u128::from(PRIME)) + (folded >> 61)) as u64;
+    if folded >= PRIME { folded - PRIME } else { folded }
+}
+
+/// The middle bits, which depend on all bytes.
+fn bucket(prefix: u64) -> u16 {
+    (prefix >> 20) as u16
+}
+
+/// A digest as text, so that JSON does not carry 32 numbers.
+mod digest_text {
+    use serde::{Deserializer, Serializer, de::Error};
+
+    use super::{Deserialize, Engine, STANDARD};
+
+    pub fn serialize<S: Serializer>(digest: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(digest))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let bytes = STANDARD.decode(text).map_err(D::Error::custom)?;
+        bytes.try_into().map_err(|_| D::Error::custom("a digest has 32 bytes"))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,237 @@
+//! Directories of process units, and who owns them.
+//!
+//! ```text
+//! agents/bin/portcullis-…          the program, as running shims know it
+//! agents/WORKSPACE/work/           the agent's; persists
+//! agents/WORKSPACE/runs/BOOT/      records: the server's alone
+//! agents/run/BOOT/                 the agent's: token, context, its own sockets, temporary files
+//! secrets/WORKSPACE/               secret files: the server writes, the agent reads
+//! ```
+//!
+//! The agent's run directory is not inside the workspace's, because the path of a socket may have 107 bytes only.
+
+use std::{
+    fs::{self, DirBuilder, File, Permissions},
+    io::{self, Read},
+    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown},
+    path::{Path, PathBuf},
+};
+
+use nix::sys::statfs;
+use portcullis_kernel::id::WorkspaceId;
+
+use super::super::{Places, RuntimeFault, Unit};
+
+/// First user id of agents. Far above those of people and of services; a container's mapped ranges begin lower.
+pub const UID_BASE: u32 = 2_000_000;
+
+/// Longest path of a socket, in bytes.
+const SOCKET_PATH_BYTES_MAX: usize = 107;
+
+/// What the name of an agent's own socket may have, in bytes.
+const SOCKET_NAME_BYTES: usize = 20;
+
+/// Memory file system of old; it is as good as a tmpfs.
+const RAMFS: i64 = 0x8584_58f6;
+
+/// Where things are.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    places: Places,
+    /// Whether agents have users of their own.
+    pub isolated: bool,
+}
+
+impl Layout {
+    /// Makes the outer directories. `isolated`: whether this process may give files to other users.
+    pub fn create(places: Places, isolated: bool) -> Result<Self, RuntimeFault> {
+        let longest = places.agents.as_os_str().len() + "/run//".len() + 36 + SOCKET_NAME_BYTES;
+        if longest > SOCKET_PATH_BYTES_MAX || !places.agents.is_absolute() || !places.secrets.is_absolute() {
+            let text = format!(
+                "the directory of agents must be absolute and short: sockets in it would have {longest} bytes of at \
+                 most {SOCKET_PATH_BYTES_MAX} ({})",
+                places.agents.display()
+            );
+            return Err(RuntimeFault::Permanent(text));
+        }
+        let layout = Self { places, isolated };
+        let Places { agents, secrets, .. } = &layout.places;
+        for directory in [agents.clone(), agents.join("bin"), agents.join("run"), secrets.clone()] {
+            layout.passage(&directory).map_err(fault("the directories of agents"))?;
+        }
+        Ok(layout)
+    }
+
+    /// The user of a slot.
+    pub fn user(&self, slot: u32) -> Option<u32> {
+        self.isolated.then(|| UID_BASE.saturating_add(slot))
+    }
+
+    /// Everything of a workspace but its secrets.
+    pub fn workspace(&self, workspace: WorkspaceId) -> PathBuf {
+        self.places.agents.join(workspace.to_string())
+    }
+
+    /// The working directory.
+    pub fn work(&self, workspace: WorkspaceId) -> PathBuf {
+        self.workspace(workspace).join("work")
+    }
+
+    /// All runs of a workspace.
+    pub fn runs(&self, workspace: WorkspaceId) -> PathBuf {
+        self.workspace(workspace).join("runs")
+    }
+
+    /// Records of a run.
+    pub fn records(&self, unit: Unit) -> PathBuf {
+        self.runs(unit.workspace).join(unit.boot.to_string())
+    }
+
+    /// What the agent itself may write of a run.
+    pub fn run(&self, unit: Unit) -> PathBuf {
+        self.places.agents.join("run").join(unit.boot.to_string())
+    }
+
+    /// Secret files of a workspace.
+    pub fn secrets(&self, workspace: WorkspaceId) -> PathBuf {
+        self.places.secrets.join(workspace.to_string())
+    }
+
+    /// Directories of a new run. The records are made last and exclusively: of two that start one boot, one fails here.
+    pub fn create_unit(&self, unit: Unit, user: Option<u32>) -> io::Result<()> {
+        self.passage(&self.workspace(unit.workspace))?;
+        self.passage(&self.runs(unit.workspace))?;
+        DirBuilder::new().mode(0o700).create(self.records(unit))?;
+        for directory in [self.work(unit.workspace), self.run(unit), self.run(unit).join("tmp")] {
+            private(&directory, 0o700)?;
+            if user.is_some() {
+                chown(&directory, user, user)?;
+            }
+        }
+        self.create_secrets(unit.workspace, user)
+    }
+
+    /// The directory of secret files: the agent reads it, and cannot put anything there.
+    pub fn create_secrets(&self, workspace: WorkspaceId, user: Option<u32>) -> io::Result<()> {
+        let secrets = self.secrets(workspace);
+        private(&secrets, if user.is_some() { 0o750 } else { 0o700 })?;
+        if user.is_some() { chown(&secrets, None, user) } else { Ok(()) }
+    }
+
+    /// Whether secret files would stay in memory.
+    pub fn secrets_are_in_memory(&self) -> io::Result<bool> {
+        let kind = statfs::statfs(&self.places.secrets).map_err(io::Error::from)?.filesystem_type();
+        Ok(kind == statfs::TMPFS_MAGIC || i64::from(kind.0) & 0xffff_ffff == RAMFS)
+    }
+
+    /// The program under a name that stays the same for running shims, whatever happens to the installed one, in a place
+    /// that every agent's user can reach. Copied once for each build.
+    pub fn program(&self) -> io::Result<PathBuf> {
+        let program = &self.places.program;
+        let about = fs::metadata(program)?;
+        let name = format!("portcullis-{:x}-{:x}{:08x}", about.len(), about.mtime(), about.mtime_nsec());
+        let copy = self.places.agents.join("bin").join(&name);
+        if fs::metadata(&copy).is_ok_and(|copy| copy.len() == about.len()) {
+            return Ok(copy);
+        }
+        let new = copy.with_file_name(format!(".{name}.{}", std::process::id()));
+        fs::copy(program, &new)?;
+        fs::set_permissions(&new, Permissions::from_mode(0o755))?;
+        File::open(&new)?.sync_all()?;
+        fs::rename(&new, &copy)?;
+        Ok(copy)
+    }
+
+    /// The installed program, which commands name.
+    pub fn installed(&self) -> &Path {
+        &self.places.program
+    }
+
+    /// Everything of ours that is here.
+    pub fn units(&self) -> io::Result<Vec<Unit>> {
+        let mut units = Vec::new();
+        for workspace in fs::read_dir(&self.places.agents)? {
+            let Some(workspace) = id(&workspace?) else { continue };
+            match fs::read_dir(self.runs(workspace)) {
+                Ok(runs) => {
+                    for run in runs {
+                        units.extend(id(&run?).map(|boot| Unit { workspace, boot }));
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(units)
+    }
+
+    /// Removes what is left of a run, and with the last run, or where all is to go, the secret files.
+    pub fn remove(&self, unit: Unit, workspace_too: bool) -> io::Result<()> {
+        remove_tree(&self.run(unit))?;
+        remove_tree(&self.records(unit))?;
+        let last = match fs::read_dir(self.runs(unit.workspace)) {
+            Ok(mut runs) => runs.next().is_none(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+            Err(error) => return Err(error),
+        };
+        if last {
+            remove_tree(&self.secrets(unit.workspace))?;
+            if workspace_too {
+                remove_tree(&self.workspace(unit.workspace))?;
+            }
+        } else if workspace_too {
+            return Err(io::Error::new(io::ErrorKind::DirectoryNotEmpty, "the workspace has other runs"));
+        }
+        Ok(())
+    }
+
+    /// A directory of the server through which agents reach theirs.
+    fn passage(&self, directory: &Path) -> io::Result<()> {
+        if let Some(parent) = directory.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        private(directory, if self.isolated { 0o711 } else { 0o700 })
+    }
+}
+
+/// Makes a directory, or checks that it is one and not a link to somewhere, and sets its mode whatever the mask says.
+fn private(directory: &Path, mode: u32) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(directory) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    if !fs::symlink_metadata(directory)?.is_dir() {
+        return Err(io::Error::new(io::ErrorKind::NotADirectory, "not a directory"));
+    }
+    fs::set_permissions(directory, Permissions::from_mode(mode))
+}
+
+fn id<T: std::str::FromStr>(entry: &fs::DirEntry) -> Option<T> {
+    entry.file_name().to_str()?.parse().ok()
+}
+
+fn remove_tree(directory: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// A seed nobody can guess.
+pub fn seed() -> io::Result<[u8; 32]> {
+    let mut seed = [0; 32];
+    File::open("/dev/urandom")?.read_exact(&mut seed)?;
+    Ok(seed)
+}
+
+/// Sorts an error: what is missing or forbidden stays so until somebody changes it.
+pub fn fault(what: &'static str) -> impl Fn(io::Error) -> RuntimeFault {
+    use io::ErrorKind::{AlreadyExists, InvalidInput, NotADirectory, NotFound, PermissionDenied};
+    move |error| {
+        let text = format!("{what}: {error}");
+        match error.kind() {
+            AlreadyExists | InvalidInput | NotADirectory | NotFound | PermissionDenied => RuntimeFault::Permanent(text),
+            _ => RuntimeFault::Transient(text),
+        }
+    }
+}
