@@ -43,6 +43,8 @@ pub enum Command {
     Serve(ServeArgs),
     /// Try it: a throw-away server on which an incident is replayed
     Demo(DemoArgs),
+    /// Be the agent of a workspace
+    Agent(Box<crate::agent::args::AgentArgs>),
     /// Log in as an operator
     Login(login::LoginArgs),
     /// End the session
@@ -224,6 +226,9 @@ mod tests {
             "audit verify --database-url postgres://x",
             "doctor --data d",
             "completions bash",
+            "agent --echo",
+            "agent --exec cat --url http://127.0.0.1:1 --workspace w --state s --enrol-code-file f",
+            "agent --model m --base-url http://127.0.0.1:1/v1 --key-env K --instructions be-brief",
             "secret set KEY --workspace writer --value-file - --dry-run",
             "secret set KEY --org",
             "approval approve 1 --note ok --checklist diff=ok",

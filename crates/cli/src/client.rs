@@ -244,7 +244,7 @@ pub fn parse_base(text: &str) -> Result<Url, Error> {
 }
 
 /// Encrypted, or not leaving this machine.
-fn require_private(base: &Url) -> Result<(), Error> {
+pub fn require_private(base: &Url) -> Result<(), Error> {
     let host = base.host_str().unwrap_or_default();
     let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
     let loopback = host == "localhost" || address.is_ok_and(|address| address.is_loopback());

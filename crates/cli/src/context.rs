@@ -33,6 +33,12 @@ impl Context {
         client::parse_base(chosen.unwrap_or(URL_DEFAULT))
     }
 
+    /// The server as it was given, not the one of a login.
+    #[must_use]
+    pub fn url(&self) -> Option<&str> {
+        self.global.url.as_deref()
+    }
+
     /// How long to wait for an answer.
     #[must_use]
     pub fn timeout(&self) -> Duration {

@@ -3,6 +3,7 @@
 //! Data goes to stdout, everything else to stderr; the exit code names the class of a refusal ([`exit::Exit`]).
 //! Absent on purpose: any decision. Every command that changes something asks the server, and the server decides.
 
+pub mod agent;
 pub mod args;
 mod audit_offline;
 pub mod client;
@@ -45,7 +46,12 @@ pub fn main() -> ExitCode {
     }
     let cli = Cli::parse();
     let output = Output::new(cli.global.json);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    // An agent waits most of its life, and there are many: one thread each.
+    let mut builder = match cli.command {
+        Command::Agent(_) => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    let runtime = match builder.enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             output.error(&Error::fault(format!("cannot start: {error}")));
@@ -64,6 +70,7 @@ async fn dispatch(cli: Cli) -> Result<Exit, Error> {
     match &cli.command {
         Command::Serve(args) => serve::run(&context, args).await,
         Command::Demo(args) => demo::run(&context, args).await,
+        Command::Agent(args) => agent::run(&context, args).await,
         Command::Login(args) => command::login::login(&context, args).await,
         Command::Logout => command::login::logout(&context).await,
         Command::StepUp(args) => command::login::step_up(&context, args).await,

@@ -98,6 +98,12 @@ impl Output {
         let _ = writeln!(std::io::stderr().lock(), "{}", printable(text));
     }
 
+    /// What a child wrote to its standard error, as it wrote it.
+    pub fn pass(self, bytes: &[u8]) {
+        // Nobody is left to tell if stderr is gone.
+        let _ = std::io::stderr().lock().write_all(bytes);
+    }
+
     /// The error, then what to do next; with `--json` the problem document instead.
     pub fn error(self, error: &Error) {
         if error.message.is_empty() {

@@ -1,0 +1,96 @@
+//! The minds of the built-in agent: what turns a message into a reply.
+
+mod conversation;
+mod echo;
+mod exec;
+mod model;
+
+use std::path::PathBuf;
+
+use crate::agent::args::AgentArgs;
+use crate::agent::delivered::Delivered;
+use crate::agent::plane::Message;
+use crate::error::Error;
+use crate::output::Output;
+
+/// Longest reply, in bytes. What is beyond is dropped, and the reply says so.
+pub const REPLY_BYTES_MAX: usize = 1 << 20;
+
+/// How a turn ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// With this reply.
+    Reply(String),
+    /// Without one, and why.
+    Failed(String),
+    /// The process is to end now, without a word to anybody.
+    Die,
+}
+
+/// One of the minds.
+pub enum Mind {
+    /// Answers what it hears.
+    Echo,
+    /// Asks a command.
+    Exec(exec::Exec),
+    /// Asks a model.
+    Model(Box<model::Model>),
+}
+
+impl Mind {
+    /// The mind the command line names.
+    pub fn new(args: &AgentArgs, output: Output) -> Result<Self, Error> {
+        if let Some(text) = &args.exec {
+            return Ok(Self::Exec(exec::Exec::new(exec::words_of_line(text)?, output)?));
+        }
+        if let Some(text) = &args.exec_json {
+            return Ok(Self::Exec(exec::Exec::new(exec::words_of_json(text)?, output)?));
+        }
+        if let (Some(name), Some(base)) = (&args.model, &args.base_url) {
+            let model = model::Model::new(name, base, args.key_env.as_deref(), args.instructions.as_deref(), output)?;
+            return Ok(Self::Model(Box::new(model)));
+        }
+        Ok(Self::Echo)
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Echo => "echo",
+            Self::Exec(_) => "exec",
+            Self::Model(_) => "model",
+        }
+    }
+
+    /// What it needs and does not have: found out at the start, not at the first message.
+    pub fn check(&self, delivered: &Delivered) -> Result<(), Error> {
+        match self {
+            Self::Echo | Self::Exec(_) => Ok(()),
+            Self::Model(model) => model.check(delivered),
+        }
+    }
+
+    /// Tells it where the restart context is, if that is not in its environment already.
+    pub fn context_is_in(&mut self, file: PathBuf) {
+        if let Self::Exec(exec) = self {
+            exec.context_is_in(file);
+        }
+    }
+
+    /// Answers one message.
+    pub async fn answer(&mut self, message: &Message, turn: &str, delivered: &Delivered) -> Ending {
+        match self {
+            Self::Echo => echo::answer(&message.text, delivered).await,
+            Self::Exec(exec) => exec.answer(message, turn, delivered).await,
+            Self::Model(model) => model.answer(message, delivered).await,
+        }
+    }
+
+    /// The end of the conversation it is in, line by line.
+    pub fn open_conversation(&self) -> Vec<String> {
+        match self {
+            Self::Echo | Self::Exec(_) => Vec::new(),
+            Self::Model(model) => model.open_conversation(),
+        }
+    }
+}
