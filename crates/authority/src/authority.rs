@@ -26,6 +26,7 @@ use crate::{
     keyring,
     login_guard::LoginGuard,
     maintenance::{self, Resealed},
+    redaction::Redactors,
     refusal::{Answer, Refusal},
     refusal_cache::RefusalCache,
     session::{self, Opened, Redeemed},
@@ -94,6 +95,7 @@ struct Inner {
     guard: Mutex<LoginGuard>,
     refusals: RefusalCache,
     hashing: Semaphore,
+    redactors: Arc<Redactors>,
     target: Target,
 }
 
@@ -122,6 +124,7 @@ impl Authority {
             guard: Mutex::default(),
             refusals: RefusalCache::default(),
             hashing: Semaphore::new(HASHES_AT_ONCE),
+            redactors: Arc::default(),
             target,
         }))
     }
@@ -131,9 +134,18 @@ impl Authority {
         self.0.core.root
     }
 
+    /// The organisation's id.
+    pub fn organisation(&self) -> portcullis_kernel::id::OrganisationId {
+        self.0.core.organisation
+    }
+
     /// The limits in force.
     pub fn config(&self) -> &Config {
         &self.0.core.config
+    }
+
+    pub(crate) fn redactors(&self) -> Arc<Redactors> {
+        Arc::clone(&self.0.redactors)
     }
 
     pub(crate) fn core(&self) -> &Core {

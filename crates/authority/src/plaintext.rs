@@ -37,6 +37,11 @@ pub(crate) fn content_token<'a>(
     portcullis_kernel::audit::hex::encode(&keys.digest.digest("bundle", &parts)[..16])
 }
 
+/// Teaches a redactor a value.
+pub(crate) fn learn(redactor: &mut portcullis_kernel::redact::Redactor, key: &str, value: &SecretValue) {
+    redactor.add(key, value.expose_secret());
+}
+
 /// Keyed digest of a message as it came: whether the same id brings the same text, without keeping the text.
 pub(crate) fn message_digest(keys: &Keys, text: &str) -> String {
     portcullis_kernel::audit::hex::encode(&keys.digest.digest("message", &[text.as_bytes()]))

@@ -116,6 +116,9 @@ pub struct ServeArgs {
     /// Configuration file (TOML; unknown keys are errors)
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Only serve: start no agents here, and leave those that run alone
+    #[arg(long)]
+    pub no_agents: bool,
 }
 
 /// `demo`

@@ -4,6 +4,7 @@
 //! Absent on purpose: any decision. Every command that changes something asks the server, and the server decides.
 
 pub mod agent;
+mod agents;
 pub mod args;
 mod audit_offline;
 pub mod client;

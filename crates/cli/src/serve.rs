@@ -12,7 +12,11 @@ use crate::settings::{Settings, open};
 
 /// `portcullis serve`.
 pub async fn run(context: &Context, args: &ServeArgs) -> Result<Exit, Error> {
-    let settings = Settings::load(args.data.as_deref(), args.listen, args.config.as_deref())?;
+    let mut settings = Settings::load(args.data.as_deref(), args.listen, args.config.as_deref())?;
+    if args.no_agents {
+        settings.agents.run = false;
+        settings.config.runtimes.remove("default");
+    }
     telemetry::log_to_stderr(&settings.log_level, settings.log_json);
     let admin = environment::server_admin_token().map_or(AdminToken::File, AdminToken::Given);
     let authority = open(settings.data.clone(), settings.config.clone(), admin).await?;
@@ -38,7 +42,13 @@ pub async fn run(context: &Context, args: &ServeArgs) -> Result<Exit, Error> {
 /// Starts the service over an open organisation.
 pub async fn listen(authority: &Authority, settings: &Settings) -> Result<Running, Error> {
     let service = ServiceSettings { secure_cookies: settings.secure_cookies(), version: env!("CARGO_PKG_VERSION") };
-    let app = App::new(authority.clone(), service);
+    let mut app = App::new(authority.clone(), service);
+    if settings.agents.run {
+        let (agents, shared) = (settings.agents.clone(), authority.clone());
+        let opened = tokio::task::spawn_blocking(move || agents.open(&shared)).await;
+        let (runtimes, how) = opened.map_err(|error| Error::fault(format!("cannot start: {error}")))??;
+        app = app.with_agents(runtimes, how);
+    }
     portcullis_service::start(app, settings.listen).await.map_err(|error| Error::fault(error.to_string()))
 }
 

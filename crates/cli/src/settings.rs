@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use portcullis_authority::{AdminToken, Authority, Config, Opening, clock::Clock};
 use serde::Deserialize;
 
+use crate::agents::{Agents, AgentsFile};
 use crate::environment;
 use crate::error::Error;
 
@@ -20,6 +21,7 @@ struct File {
     server: Server,
     limits: Limits,
     approvals: Approvals,
+    agents: AgentsFile,
     log: Log,
 }
 
@@ -66,6 +68,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// How the service is reached from outside, if not by `listen`.
     pub public_url: Option<String>,
+    /// How agents are run.
+    pub agents: Agents,
     /// Limits.
     pub config: Config,
     /// Filter of the log.
@@ -106,7 +110,8 @@ impl Settings {
             data,
             listen: listen.or(file.server.listen).unwrap_or(LISTEN_DEFAULT),
             public_url: file.server.public_url,
-            config: limits(&file.limits, file.approvals.break_glass)?,
+            agents: file.agents.read()?,
+            config: Config { runtimes: file.agents.runtimes()?, ..limits(&file.limits, file.approvals.break_glass)? },
             log_level: file.log.level.unwrap_or_else(|| "info".to_owned()),
             log_json: file.log.json,
         })
@@ -190,6 +195,7 @@ mod tests {
             data: PathBuf::new(),
             listen: listen.parse().unwrap(),
             public_url: public_url.map(str::to_owned),
+            agents: Agents::default(),
             config: Config::default(),
             log_level: String::new(),
             log_json: false,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use cast::{HOME, OTHER, Person, Place, ROOT, ask, deed, facts, people, places, word};
 use portcullis_kernel::{
     consequence::Consequence,
-    facts::{FactGap, Facts, TargetFacts},
+    facts::{FactGap, Facts, Kinship, TargetFacts},
     id::WorkspaceId,
     operator::Role,
     policy::{Added, CANDIDATES_MAX, Decision, Index, Policy, TooMany, request_slots},
@@ -59,6 +59,10 @@ impl Dice {
         }
         facts.approved = self.one_in(4);
         facts.quota_spent = self.one_in(8);
+        facts.custom_runtime = self.one_in(4);
+        if self.one_in(2) {
+            facts.kinship = if self.one_in(2) { Kinship::Lineal } else { Kinship::None };
+        }
         (person, verb, place, facts)
     }
 }
@@ -77,6 +81,8 @@ fn human_only(verb: Verb) -> bool {
         verb,
         SecretDestroy
             | WorkspaceReparent
+            | WorkspaceApply
+            | WorkspaceForceStop
             | ApprovalDecide
             | OperatorCreate
             | OperatorUpdate
@@ -113,6 +119,8 @@ fn model(person: &Person, verb: Verb, place: Place, facts: &Facts) -> String {
             | WorkspacePause
             | WorkspaceResume
             | WorkspaceRemove
+            | WorkspaceApply
+            | WorkspaceForceStop
     );
     let consequences = deed(verb, place).consequences(&facts.reaches);
     let stops = |id: WorkspaceId| {
@@ -122,7 +130,9 @@ fn model(person: &Person, verb: Verb, place: Place, facts: &Facts) -> String {
     };
     let in_scope = facts.scopes.has(verb.scope());
 
+    let talks = verb == MessageSend && facts.kinship != Kinship::None;
     if let Some(home) = agent.filter(|home| *home != ROOT)
+        && !talks
         && (aim.is_some_and(|id| id != home) || (token && !own))
     {
         return no(Code::NotFound);
@@ -159,7 +169,7 @@ fn model(person: &Person, verb: Verb, place: Place, facts: &Facts) -> String {
         Standing::Operator { role, stepped_up, .. } => (Some(*role), *stepped_up),
         _ => (None, false),
     };
-    let sensitive = human_only(verb) && verb != WorkspaceReparent;
+    let sensitive = human_only(verb) && !matches!(verb, WorkspaceReparent | WorkspaceApply);
     if role.is_some() && sensitive && !stepped_up {
         return no(Code::StepUpRequired);
     }
@@ -174,16 +184,18 @@ fn model(person: &Person, verb: Verb, place: Place, facts: &Facts) -> String {
             | EnvironmentRelease
             | ApprovalWithdraw
             | AuditExport
-    ) && !human_only(verb);
-    let owners = sensitive && verb != ApprovalDecide;
+            | MessageSend
+    ) && (!human_only(verb) || verb == WorkspaceApply);
+    let owners = sensitive && !matches!(verb, ApprovalDecide | WorkspaceForceStop);
     let may = match (role, agent) {
         (Some(Role::Owner), _) => true,
         (Some(Role::Approver), _) => !owners,
         (Some(Role::Member), _) => {
             (members && aim.is_some_and(|id| id != ROOT) && !touches_root(verb, place, facts))
-                || matches!(verb, WorkspaceCreate | ApprovalWithdraw | AuditExport)
+                || matches!(verb, WorkspaceCreate | ApprovalWithdraw | AuditExport | MessageSend)
         }
         (Some(Role::Auditor), _) => verb == AuditExport,
+        (None, Some(_)) if verb == MessageSend => facts.kinship == Kinship::Peer,
         (None, Some(home)) => home == ROOT || (!root_only && (aim == Some(home) || own)),
         (None, None) => true,
     };
@@ -194,8 +206,10 @@ fn model(person: &Person, verb: Verb, place: Place, facts: &Facts) -> String {
     let unattended = matches!(facts.standing, Standing::Service { unattended: true });
     let asks = (verb.is_secret_write() && !at_home && !unattended)
         || matches!(verb, TokenMint | EnrolmentIssue | WorkspaceRemove | WorkspaceConfigure)
+        || (verb == WorkspaceCreate && facts.custom_runtime)
         || (verb == TokenRevoke && !own);
-    if machine && asks && !facts.approved { "hold role:approver=1".to_owned() } else { "allow".to_owned() }
+    let asks = (machine && asks) || (system && verb == WorkspaceForceStop);
+    if asks && !facts.approved { "hold role:approver=1".to_owned() } else { "allow".to_owned() }
 }
 
 #[test]

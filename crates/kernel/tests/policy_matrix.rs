@@ -6,7 +6,11 @@
 mod cast;
 
 use cast::{Person, Place, ask, facts, people, places, word};
-use portcullis_kernel::{policy::Policy, verb::Verb};
+use portcullis_kernel::{
+    facts::{Facts, Kinship},
+    policy::Policy,
+    verb::Verb,
+};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/policy_matrix.txt");
 
@@ -154,8 +158,16 @@ fn the_root_agent_creates_restarts_and_pauses_within_its_quota() {
 #[test]
 fn for_an_ordinary_agent_there_are_no_other_workspaces() {
     let table = table();
-    let aimed: Vec<Verb> = Verb::ALL.iter().copied().filter(|verb| places(*verb).contains(&Place::Other)).collect();
+    let aimed = Verb::ALL.iter().copied().filter(|verb| places(*verb).contains(&Place::Other));
+    // But to talk to: both stand next to it in the tree.
+    let aimed: Vec<Verb> = aimed.filter(|verb| *verb != Verb::MessageSend).collect();
     table.row(&["ordinary agent"], &aimed, &[Place::Root, Place::Other], "NOT_FOUND");
+    table.row(&["ordinary agent"], &[Verb::MessageSend], &[Place::Root, Place::Home, Place::Other], "allow");
+    for (kinship, outcome) in [(Kinship::None, "NOT_FOUND"), (Kinship::Lineal, "NOT_ENTITLED")] {
+        let person = table.1.iter().find(|person| person.name == "ordinary agent").expect("one of the cast");
+        let apart = Facts { kinship, ..facts(person, Verb::MessageSend, Place::Other) };
+        assert_eq!(word(&ask(&table.0, person, Verb::MessageSend, Place::Other, &apart)), outcome, "{kinship:?}");
+    }
 }
 
 #[test]

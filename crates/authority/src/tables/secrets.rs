@@ -55,6 +55,16 @@ pub(crate) fn list(conn: &mut Conn, scope: &str) -> Result<Vec<SecretRow>, DbErr
     rows.iter().map(read).collect()
 }
 
+/// Changes whenever a secret that may reach a workspace does.
+pub(crate) fn stamp(conn: &mut Conn, workspace: &str) -> Result<String, DbError> {
+    let row = conn.query_opt(
+        "/* secret_stamp */ SELECT COUNT(*), COALESCE(MAX(audit_id), 0) FROM secrets WHERE scope = 'organisation' OR scope = $1",
+        params![workspace],
+    )?;
+    let row = super::word(row, "secrets stamp")?;
+    Ok(format!("{}/{}", row.int(0)?, row.int(1)?))
+}
+
 /// How many keys a scope has, deleted ones not counted.
 pub(crate) fn count(conn: &mut Conn, scope: SecretScope) -> Result<i64, DbError> {
     let row = conn.query_opt(

@@ -169,6 +169,10 @@ pub trait Runtime: Send + Sync + 'static {
     fn units(&self) -> impl Future<Output = Result<Vec<Unit>, RuntimeFault>> + Send;
 }
 
+/// The word that stands for this program in a command: shim and built-in agent are the same binary. A runtime puts the
+/// path there, as it is where the agent runs.
+pub const SELF: &str = "portcullis";
+
 /// Where runtimes keep things on this machine.
 #[derive(Debug, Clone)]
 pub struct Places {

@@ -35,7 +35,8 @@ use tokio::{
 use zeroize::Zeroizing;
 
 use super::{
-    Capabilities, Exit, ExitCause, Launch, LogPiece, LogRange, Places, Runtime, RuntimeFault, Sight, Unit, environment,
+    Capabilities, Exit, ExitCause, Launch, LogPiece, LogRange, Places, Runtime, RuntimeFault, SELF, Sight, Unit,
+    environment,
 };
 use client::{ANSWER_WAIT, Connection, nobody};
 use place::{Layout, fault};
@@ -168,7 +169,7 @@ impl Inner {
         let user = layout.user(slot);
         // The copy: agents cannot reach the installed one, and running ones do not notice an upgrade.
         match command.first_mut() {
-            Some(first) if Path::new(first.as_str()) == layout.installed() => {
+            Some(first) if first == SELF || Path::new(first.as_str()) == layout.installed() => {
                 *first = self.program.to_string_lossy().into_owned();
             }
             Some(_) => {}

@@ -6,10 +6,7 @@ use portcullis_authority::Launching;
 use portcullis_kernel::runtime::Program;
 
 use super::Settings;
-use crate::runtime::{Launch, Unit};
-
-/// The word that stands for this program: shim and built-in agent are the same binary. A runtime puts the path there.
-pub(crate) const SELF: &str = "portcullis";
+use crate::runtime::{Launch, SELF, Unit};
 
 fn command(program: &Program) -> Vec<String> {
     let built_in = |arguments: &[&str]| {

@@ -1,0 +1,168 @@
+//! How this server runs agents: the `[agents]` part of the configuration, and the runtimes made from it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use portcullis_authority::Authority;
+use portcullis_kernel::{lifecycle::Timings, runtime::Runtime};
+use portcullis_service::{
+    runtime::{Places, process::ProcessRuntime},
+    supervisor::{Runtimes, Settings},
+};
+use serde::Deserialize;
+
+use crate::error::Error;
+
+/// Name of the runtime a workspace gets that names none.
+const DEFAULT: &str = "default";
+/// Longest time that may be configured, in seconds.
+const SECONDS_MAX: i64 = 7 * 24 * 60 * 60;
+
+/// `[agents]`.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AgentsFile {
+    /// Start agents here. Off for a server that only serves.
+    run: Option<bool>,
+    /// Directory of agents; short, because of sockets.
+    dir: Option<PathBuf>,
+    /// Directory of secret files; in memory.
+    secrets_dir: Option<PathBuf>,
+    /// How agents reach this server, if not where it listens.
+    url: Option<String>,
+    /// Socket of the container engine.
+    engine: Option<PathBuf>,
+    /// Network of containers.
+    network: Option<String>,
+    drain_s: Option<i64>,
+    provision_s: Option<i64>,
+    grace_s: Option<i64>,
+    silent_s: Option<i64>,
+    unresponsive_s: Option<i64>,
+    crash_window_s: Option<i64>,
+    crashes: Option<usize>,
+    runtimes: BTreeMap<String, Runtime>,
+}
+
+/// How agents are run.
+#[derive(Clone)]
+pub struct Agents {
+    /// At all.
+    pub run: bool,
+    /// Directory of agents, if it was named.
+    pub dir: Option<PathBuf>,
+    /// Directory of secret files, if it was named.
+    pub secrets_dir: Option<PathBuf>,
+    /// How agents reach the server; empty for where it listens.
+    pub url: String,
+    /// Socket of the container engine.
+    pub engine: PathBuf,
+    /// Network of containers.
+    pub network: String,
+    /// How long things may take.
+    pub timings: Timings,
+}
+
+impl Default for Agents {
+    fn default() -> Self {
+        Self {
+            run: true,
+            dir: None,
+            secrets_dir: None,
+            url: String::new(),
+            engine: PathBuf::from("/var/run/docker.sock"),
+            network: "host".to_owned(),
+            timings: Timings::default(),
+        }
+    }
+}
+
+impl AgentsFile {
+    /// The settings, checked.
+    pub fn read(&self) -> Result<Agents, Error> {
+        let mut agents = Agents::default();
+        let timings = &mut agents.timings;
+        let seconds = [
+            (self.drain_s, "drain_s", &mut timings.drain_ms),
+            (self.provision_s, "provision_s", &mut timings.provision_ms),
+            (self.grace_s, "grace_s", &mut timings.grace_ms),
+            (self.silent_s, "silent_s", &mut timings.silent_ms),
+            (self.unresponsive_s, "unresponsive_s", &mut timings.unresponsive_ms),
+            (self.crash_window_s, "crash_window_s", &mut timings.crash_window_ms),
+        ];
+        for (given, name, limit) in seconds {
+            match given {
+                None => {}
+                Some(seconds) if (1..=SECONDS_MAX).contains(&seconds) => *limit = seconds * 1000,
+                Some(_) => return Err(Error::usage(format!("`agents.{name}` is 1 second to 7 days"))),
+            }
+        }
+        match self.crashes {
+            None => {}
+            Some(crashes) if (1..=100).contains(&crashes) => timings.crashes_max = crashes,
+            Some(_) => return Err(Error::usage("`agents.crashes` is 1 to 100")),
+        }
+        agents.run = self.run.unwrap_or(agents.run);
+        agents.dir.clone_from(&self.dir);
+        agents.secrets_dir.clone_from(&self.secrets_dir);
+        agents.url = self.url.clone().unwrap_or_default();
+        agents.engine = self.engine.clone().unwrap_or(agents.engine);
+        agents.network = self.network.clone().unwrap_or(agents.network);
+        Ok(agents)
+    }
+
+    /// The named runtimes. Without a default of its own, a workspace gets the built-in echo agent as a process.
+    pub fn runtimes(&self) -> Result<BTreeMap<String, Runtime>, Error> {
+        let mut runtimes = self.runtimes.clone();
+        for (name, runtime) in &runtimes {
+            runtime.check().map_err(|error| Error::usage(format!("`agents.runtimes.{name}`: {error}")))?;
+        }
+        if self.run != Some(false) {
+            runtimes.entry(DEFAULT.to_owned()).or_insert_with(Runtime::echo);
+        }
+        Ok(runtimes)
+    }
+}
+
+impl Agents {
+    /// Opens the runtimes of an organisation. Blocks for as long as copying the program takes.
+    pub fn open(&self, authority: &Authority) -> Result<(Runtimes, Settings), Error> {
+        let places = self.places(authority)?;
+        let cannot = |fault: portcullis_service::runtime::RuntimeFault| {
+            Error::fault(format!("AGENTS_UNUSABLE: {fault}"))
+                .hint("set `agents.dir` and `agents.secrets_dir`, or serve with `--no-agents`")
+        };
+        let process = ProcessRuntime::open(places.clone()).map_err(cannot)?;
+        let settings = Settings {
+            timings: self.timings,
+            url: self.url.clone(),
+            places,
+            engine: Some(self.engine.clone()),
+            network: self.network.clone(),
+        };
+        Ok((Runtimes::new(process), settings))
+    }
+
+    fn places(&self, authority: &Authority) -> Result<Places, Error> {
+        let program =
+            std::env::current_exe().map_err(|error| Error::fault(format!("where is this program? {error}")))?;
+        // The end of the id is random; its beginning is a time, which two organisations may share.
+        let id = authority.organisation().to_string();
+        let short = id.get(24..).unwrap_or(&id);
+        let agents = match (&self.dir, crate::agents::is_root()) {
+            (Some(dir), _) => dir.clone(),
+            // Agents have users of their own then, who must be able to reach it.
+            (None, true) => PathBuf::from("/var/lib/portcullis-agents").join(short),
+            (None, false) => crate::settings::data_dir(None)?.with_file_name("portcullis-agents").join(short),
+        };
+        let secrets = self.secrets_dir.clone().unwrap_or_else(|| {
+            PathBuf::from("/dev/shm").join(format!("portcullis-{}-{short}", nix::unistd::geteuid()))
+        });
+        Ok(Places { agents, secrets, program })
+    }
+}
+
+/// Whether this process may give files to other users.
+pub fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
