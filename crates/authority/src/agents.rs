@@ -40,6 +40,9 @@ pub struct Restless {
     pub deliverable: Vec<WorkspaceId>,
 }
 
+/// Most ended runs that are looked at for what they left; older ones were forgotten before.
+const FORGET_MAX: i64 = 100;
+
 fn named(id: &str) -> Meta {
     Meta { request_id: id.to_owned(), ..Meta::default() }
 }
@@ -67,6 +70,16 @@ impl Authority {
         self.read(|conn, _| {
             let runs = runs::all_live(conn)?.into_iter();
             Ok(runs.map(|run| Surviving { workspace: run.workspace, boot: run.boot, kind: run.kind }).collect())
+        })
+        .await
+    }
+
+    /// Runs of a workspace that have ended, newest first, without the newest `keep`: what may be forgotten.
+    pub async fn ended_runs(&self, workspace: WorkspaceId, keep: usize) -> Result<Vec<Surviving>, Refusal> {
+        self.read(move |conn, _| {
+            let runs = runs::list(conn, workspace, FORGET_MAX)?.into_iter().filter(|run| !run.live);
+            let named = |run: runs::RunRow| Surviving { workspace, boot: run.boot, kind: run.kind };
+            Ok(runs.skip(keep).map(named).collect())
         })
         .await
     }

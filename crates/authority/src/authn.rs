@@ -83,7 +83,8 @@ pub(crate) fn system(core: &Core, role: SystemRole) -> Caller {
         credential: None,
         kind: None,
         standing: Standing::System,
-        scopes: Scopes::session(),
+        // Rules say what it may do; scopes are what credentials are limited by, and it has none.
+        scopes: Scopes(portcullis_kernel::scope::Scope::ALL.iter().copied().collect()),
         expires_at: Timestamp(i64::MAX),
         stepped_up_until: None,
         root: core.root,

@@ -22,8 +22,25 @@ use crate::{
 const RETRY: Duration = Duration::from_secs(1);
 /// How long a unit is left alone at most.
 const REST: Duration = Duration::from_secs(30);
-/// How long a unit rests whose environment was not released, in milliseconds.
-const NOT_RELEASED_MS: i64 = 60_000;
+/// How long nothing is tried again that was refused, unless something changes, in milliseconds.
+const REFUSED_MS: i64 = 60_000;
+
+/// Ended runs of one workspace whose logs are kept.
+const LOGS_KEPT: usize = 3;
+
+/// What a unit's task remembers between passes. Nothing is lost with it.
+struct Memory {
+    /// Since when this server watches: what was not heard before cannot be counted against the agent.
+    adopted_at: Timestamp,
+    /// What was refused for this generation is not tried before then: each try leaves an event.
+    refused: Option<(i64, Timestamp)>,
+}
+
+impl Memory {
+    fn refused(&self, generation: i64, now: Timestamp) -> Option<Timestamp> {
+        self.refused.filter(|(of, until)| *of == generation && now < *until).map(|(_, until)| until)
+    }
+}
 
 /// What a pass ended with.
 enum Pass {
@@ -42,12 +59,15 @@ pub(super) async fn supervise(
     bell: &Notify,
     mut stopping: watch::Receiver<bool>,
 ) {
-    let adopted_at = shared.authority.now();
+    let mut memory = Memory { adopted_at: shared.authority.now(), refused: None };
+    let mut failures = 0_u32;
     loop {
         if *stopping.borrow() {
             return;
         }
-        match pass(shared, id, adopted_at).await {
+        let passed = pass(shared, id, &mut memory).await;
+        failures = if passed.is_ok() { 0 } else { failures.saturating_add(1) };
+        match passed {
             Ok(Pass::Again) => {}
             Ok(Pass::Over) => return shared.live.forget(id),
             Ok(Pass::Rest(until, running)) => {
@@ -69,14 +89,16 @@ pub(super) async fn supervise(
                 complain("a unit could not be brought in line", &refusal);
                 tokio::select! {
                     () = stops(&mut stopping) => return,
-                    () = tokio::time::sleep(RETRY) => {}
+                    // What it tried may have left an event: not every second for as long as it fails.
+                    () = tokio::time::sleep((RETRY * 2_u32.saturating_pow(failures.min(6) - 1)).min(REST)) => {}
                 }
             }
         }
     }
 }
 
-async fn pass(shared: &Arc<Shared>, id: WorkspaceId, adopted_at: Timestamp) -> Result<Pass, Refusal> {
+async fn pass(shared: &Arc<Shared>, id: WorkspaceId, memory: &mut Memory) -> Result<Pass, Refusal> {
+    let adopted_at = memory.adopted_at;
     let Some(state) = shared.authority.unit(id).await? else { return Ok(Pass::Over) };
     let live = state.live.clone().filter(|run| run.kind.is_managed());
     if live.is_none() && (state.desired == Desired::Removed || !state.runtime.kind.is_managed()) {
@@ -114,7 +136,6 @@ async fn pass(shared: &Arc<Shared>, id: WorkspaceId, adopted_at: Timestamp) -> R
             generation: run.generation,
             started_at: run.started_at,
             registered: run.registered,
-            // What was not heard since this server began cannot be counted against it.
             heard_at: pulse.map_or(adopted_at.max(run.started_at), |pulse| pulse.heard_at.max(adopted_at)),
             troubled: pulse.is_some_and(|pulse| pulse.troubled),
             seen,
@@ -129,7 +150,12 @@ async fn pass(shared: &Arc<Shared>, id: WorkspaceId, adopted_at: Timestamp) -> R
         hopeless: state.hopeless.as_deref(),
     };
     let step = lifecycle::next(&view, now, &shared.settings.timings);
-    act(shared, &state, live, unit, step, now).await
+    if matches!(step, Step::Start | Step::Ask)
+        && let Some(until) = memory.refused(state.desired_generation, now)
+    {
+        return Ok(Pass::Rest(Some(until), live.zip(unit)));
+    }
+    act(shared, &state, live, unit, step, memory).await
 }
 
 async fn act(
@@ -138,9 +164,10 @@ async fn act(
     live: Option<LiveRun>,
     unit: Option<Unit>,
     step: Step,
-    now: Timestamp,
+    memory: &mut Memory,
 ) -> Result<Pass, Refusal> {
     let (authority, id) = (&shared.authority, state.workspace);
+    let now = authority.now();
     match (step, live, unit) {
         (Step::Wait { status, reason, until }, live, unit) => {
             if state.status != status || state.reason != reason {
@@ -151,7 +178,7 @@ async fn act(
             }
             return Ok(Pass::Rest(until, live.zip(unit)));
         }
-        (Step::Start, None, _) => return start(shared, id, now).await,
+        (Step::Start, None, _) => return start(shared, state, memory).await,
         (Step::Drain, ..) => authority.drain_unit(id).await?,
         (Step::Undrain, ..) => authority.undrain_unit(id).await?,
         (Step::Observe, Some(run), Some(unit)) => {
@@ -165,8 +192,8 @@ async fn act(
         (Step::Ask, ..) => {
             let minutes = state.turn_since.map_or(0, |since| now.since_ms(since) / 60_000);
             authority.ask_about_turn(id, minutes).await?;
-            // A policy may forbid the question: without the pause it would be asked without end.
-            return Ok(Pass::Rest(Some(now.plus_ms(60_000)), None));
+            // A policy may forbid the question: it must not be asked without end.
+            memory.refused = Some((state.desired_generation, now.plus_ms(REFUSED_MS)));
         }
         (Step::Stop { why }, Some(run), Some(unit)) => stop(shared, id, &run, unit, why).await?,
         // Nothing to stop, or nothing to observe: the rows moved on since they were read.
@@ -175,7 +202,8 @@ async fn act(
     Ok(Pass::Again)
 }
 
-async fn start(shared: &Arc<Shared>, id: WorkspaceId, now: Timestamp) -> Result<Pass, Refusal> {
+async fn start(shared: &Arc<Shared>, state: &UnitState, memory: &mut Memory) -> Result<Pass, Refusal> {
+    let (id, now) = (state.workspace, shared.authority.now());
     let run = match shared.authority.begin_run(id).await {
         Ok(run) => run,
         // The rows moved on since they were read.
@@ -186,7 +214,8 @@ async fn start(shared: &Arc<Shared>, id: WorkspaceId, now: Timestamp) -> Result<
             let words = format!("its environment is not released: {}", refusal.reason);
             shared.authority.show_unit(id, Status::Failed, words).await?;
             complain("an agent could not be started", &refusal);
-            return Ok(Pass::Rest(Some(now.plus_ms(NOT_RELEASED_MS)), None));
+            memory.refused = Some((state.desired_generation, now.plus_ms(REFUSED_MS)));
+            return Ok(Pass::Again);
         }
     };
     let (boot, kind) = (run.boot, run.runtime.kind);
@@ -198,6 +227,7 @@ async fn start(shared: &Arc<Shared>, id: WorkspaceId, now: Timestamp) -> Result<
         let how = Ended { crash: true, hopeless, detail: Some(fault.to_string()), ..plain("start_failed") };
         shared.authority.end_run(boot, how).await?;
     }
+    forget(shared, id, LOGS_KEPT).await?;
     Ok(Pass::Again)
 }
 
@@ -207,10 +237,22 @@ async fn stop(shared: &Arc<Shared>, id: WorkspaceId, run: &LiveRun, unit: Unit, 
     portcullis_authority::failpoint::hit("unit.after_stop");
     shared.authority.end_run(run.boot, Ended::stopped(why, exit.code, exit.signal)).await?;
     if why == StopWhy::Remove {
-        if let Err(fault) = shared.runtimes.forget(run.kind, unit, true).await {
-            tracing::warn!(workspace = %id, %fault, "what a removed agent left could not be removed; the next start tries again");
-        }
+        forget(shared, id, 0).await?;
         shared.live.forget(id);
+    }
+    Ok(())
+}
+
+/// Removes what ended runs left here, but of the newest; with none to keep, everything of the workspace.
+async fn forget(shared: &Arc<Shared>, id: WorkspaceId, keep: usize) -> Result<(), Refusal> {
+    let mut ended = shared.authority.ended_runs(id, keep).await?.into_iter().peekable();
+    while let Some(run) = ended.next() {
+        let unit = Unit { workspace: id, boot: run.boot };
+        let last = keep == 0 && ended.peek().is_none();
+        if let Err(fault) = shared.runtimes.forget(run.kind, unit, last).await {
+            // The next start of the server finds it and tries again.
+            tracing::warn!(workspace = %id, boot = %run.boot, %fault, "what an ended agent left could not be removed");
+        }
     }
     Ok(())
 }
