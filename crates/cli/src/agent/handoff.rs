@@ -60,7 +60,10 @@ mod tests {
         record.ran(Some("b"), true);
         record.ran(Some("a"), false);
         let note = record.note("echo", &[]);
-        assert_eq!(note, "mind: echo\nturns in this boot: 3, of which 1 failed\nlast contexts, latest first:\n- a\n- b\n");
+        assert_eq!(
+            note,
+            "mind: echo\nturns in this boot: 3, of which 1 failed\nlast contexts, latest first:\n- a\n- b\n"
+        );
         let note = record.note("model", &vec!["é".repeat(1001); 100]);
         assert!(note.len() <= NOTE_BYTES_MAX && note.len() > NOTE_BYTES_MAX - 4);
     }

@@ -185,6 +185,9 @@ impl Work {
             ending = self.mind.answer(&turn.message, &turn.id, &self.delivered) => ending,
             lost = beating => return Err(lost),
         };
+        if ending == Ending::Die {
+            return Ok(ending);
+        }
         let failed = matches!(ending, Ending::Failed(_));
         self.record.ran(turn.message.context_id.as_deref(), failed);
         let how = if failed { "failed" } else { "completed" };

@@ -58,12 +58,7 @@ struct Server {
 }
 
 /// Starts serving where there is a place for it, and returns the card.
-pub async fn start(
-    plane: Arc<Plane>,
-    mind: &str,
-    listen: Option<SocketAddr>,
-    output: Output,
-) -> Result<Value, Error> {
+pub async fn start(plane: Arc<Plane>, mind: &str, listen: Option<SocketAddr>, output: Output) -> Result<Value, Error> {
     let Some(address) = listen else {
         let card = card::card("http://localhost/", mind, false);
         if let Some(directory) = environment::run_dir() {

@@ -107,7 +107,10 @@ pub async fn send(server: &Server, params: &Value) -> Result<Value, RpcError> {
         if message.context.is_some() && server.contexts.of(&stored.id) != message.context {
             return Err(RpcError::new(Kind::InvalidParams, "the task belongs to another context"));
         }
-        return Err(RpcError::new(Kind::UnsupportedOperation, "a task takes one message; send another without `taskId`"));
+        return Err(RpcError::new(
+            Kind::UnsupportedOperation,
+            "a task takes one message; send another without `taskId`",
+        ));
     }
     let context = match message.context {
         Some(context) => context,

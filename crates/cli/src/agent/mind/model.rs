@@ -155,10 +155,9 @@ impl Model {
         match status {
             200..=299 => read(&answer).map_err(Trouble::Final),
             // The words of a passing trouble say nothing that the status does not.
-            408 | 425 | 429 | 500.. => Err(Trouble::Passing(
-                format!("the model's endpoint answered {status}"),
-                asked.map(Duration::from_secs),
-            )),
+            408 | 425 | 429 | 500.. => {
+                Err(Trouble::Passing(format!("the model's endpoint answered {status}"), asked.map(Duration::from_secs)))
+            }
             _ => Err(Trouble::Final(format!(
                 "the model's endpoint answered {status}: {}",
                 complaint(&answer, key.map(Hidden::reveal))
@@ -213,8 +212,9 @@ struct Reply {
 
 fn read(answer: &[u8]) -> Result<String, String> {
     // The parser's words may quote the answer; its place is enough.
-    let completion: Completion = serde_json::from_slice(answer)
-        .map_err(|error| format!("the model's answer cannot be read (line {}, column {})", error.line(), error.column()))?;
+    let completion: Completion = serde_json::from_slice(answer).map_err(|error| {
+        format!("the model's answer cannot be read (line {}, column {})", error.line(), error.column())
+    })?;
     let Some(choice) = completion.choices.into_iter().next() else {
         return Err("the model's answer has no choice".into());
     };
