@@ -362,6 +362,7 @@ fn a_model_without_its_key_does_not_start_and_a_real_one_answers() {
     let mut agent = Agent::managed(&plane, &place, &as_str(&model(&endpoint)), &[]);
     let log = agent.exits(2);
     assert!(log.contains("`MODEL_KEY` is not set"), "{log}");
+    #[expect(clippy::disallowed_methods, reason = "which model the tests may ask is not the product's configuration")]
     let named = |name: &str| std::env::var(format!("PORTCULLIS_TEST_MODEL_{name}")).ok();
     let (Some(url), Some(name)) = (named("URL"), named("NAME")) else {
         eprintln!("note: PORTCULLIS_TEST_MODEL_URL and _NAME are not set; no real model was asked");
