@@ -211,6 +211,14 @@ fn a_turn_that_comes_again_is_ended_again_and_not_run_again() {
 }
 
 #[test]
+fn a_reply_that_is_refused_ends_the_turn_without_it() {
+    let (plane, place) = (Plane::start(), Place::new());
+    let _agent = Agent::managed(&plane, &place, &["--echo"], &[]);
+    plane.change(|known| known.refuses_replies = true);
+    assert_eq!(plane.ask("hi", None), Err("the reply was refused: 413 BODY_TOO_LARGE".into()));
+}
+
+#[test]
 fn draining_it_leaves_a_note_once_takes_no_work_and_ends_when_told() {
     let (plane, place) = (Plane::start(), Place::new());
     let mut agent = Agent::managed(&plane, &place, &["--echo"], &[]);
@@ -648,6 +656,7 @@ fn an_agent_that_was_told_too_little_says_what_is_missing() {
         (&["--model", "m"], "--base-url"),
         (&["--echo"], "PORTCULLIS_URL"),
         (&["--echo", "--url", "http://127.0.0.1:1"], "WORKSPACE_ID"),
+        (&["--echo", "--url", "http://127.0.0.1:1", "--token-file", "t"], "PORTCULLIS_TOKEN_FILE"),
         (&["--exec", "'", "--url", "http://127.0.0.1:1"], "quote"),
         (&["--exec-json", "[]", "--url", "http://127.0.0.1:1"], "empty"),
         (&["--echo", "--url", "http://example.org", "--workspace", "w", "--state", "s"], "plain HTTP"),

@@ -39,6 +39,10 @@ pub async fn run(context: &Context, args: &AgentArgs) -> Result<Exit, Error> {
     // Before anything else: a stop that comes while starting is a stop.
     let stop = stop_signal()?;
     let mut stop = std::pin::pin!(stop);
+    if context.has_token_file() {
+        return Err(Error::usage("an agent's token is not given with --token-file")
+            .hint("its runtime names it in PORTCULLIS_TOKEN_FILE; an external agent keeps it in --state"));
+    }
     let mind = Mind::new(args, output)?;
     let base = context.url().ok_or_else(|| Error::usage("which control plane? give --url or PORTCULLIS_URL"))?;
     let base = client::parse_base(base)?;

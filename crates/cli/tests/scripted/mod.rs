@@ -57,6 +57,8 @@ pub struct Known {
     pub open: Option<String>,
     /// Ends that are recorded without closing the turn, as if the store had been set back.
     pub ends_to_forget: usize,
+    /// Replies are too long, whatever they are.
+    pub refuses_replies: bool,
     pub drain: bool,
     pub code: Option<String>,
     pub bundle: Value,
@@ -199,6 +201,9 @@ impl Known {
     fn end(&mut self, turn: &str, body: Value) -> (u16, Value) {
         let id = turn.trim_start_matches("t-").to_owned();
         self.ends.push((turn.to_owned(), body.clone()));
+        if self.refuses_replies && body.get("reply").is_some() {
+            return problem(413, "BODY_TOO_LARGE");
+        }
         if self.ends_to_forget > 0 {
             self.ends_to_forget -= 1;
             return (200, json!({"status": "recorded"}));
