@@ -6,6 +6,9 @@ use portcullis_kernel::{runtime::RuntimeKind, secret::Environment};
 
 use crate::runtime::{Exit, Launch, LogPiece, LogRange, Runtime, RuntimeFault, Sight, Unit, process::ProcessRuntime};
 
+/// Grace of agents that end with their server, in milliseconds.
+const END_ALL_MS: i64 = 2_000;
+
 /// The runtimes of this server. A kind it does not have is a fault with words, never a silent nothing.
 pub struct Runtimes {
     process: ProcessRuntime,
@@ -81,6 +84,12 @@ impl Runtimes {
             }
         }
         all
+    }
+
+    /// Ends everything there is here and forgets it.
+    pub(crate) async fn end_all(&self) {
+        let ending = self.units().await.into_iter().map(|(kind, unit)| self.end_orphan(kind, unit, true, END_ALL_MS));
+        futures_util::future::join_all(ending).await;
     }
 
     /// Ends a unit that no row knows, and forgets what has ended.
