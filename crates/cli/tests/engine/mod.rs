@@ -1,6 +1,5 @@
 //! A Docker engine to test on: named by `PORTCULLIS_TEST_DOCKER_SOCKET`, which `cargo xtask test` sets. Spoken to by hand,
 //! so that what the runtime did is seen with other eyes than its own.
-#![expect(dead_code, reason = "each test binary uses its own part")]
 #![expect(clippy::expect_used, reason = "a test that cannot set itself up has failed")]
 
 use std::{
@@ -67,9 +66,10 @@ fn import(socket: &Path) {
     let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|path| Path::new(path).is_file());
     let busybox = busybox.expect("busybox is installed: the package busybox-static");
     std::fs::copy(busybox, bin.join("busybox")).expect("a copy");
-    for applet in
-        ["sh", "cat", "chmod", "env", "grep", "head", "id", "kill", "ls", "setsid", "sleep", "stat", "touch", "yes"]
-    {
+    for applet in [
+        "sh", "cat", "chmod", "env", "grep", "head", "id", "kill", "ls", "setsid", "sleep", "stat", "touch", "tr",
+        "yes",
+    ] {
         std::os::unix::fs::symlink("busybox", bin.join(applet)).expect("a link");
     }
     std::fs::write(root.join("not-a-program"), "x").expect("a file");
