@@ -41,6 +41,7 @@ for place in /etc/docker /run/docker /run/containerd /opt/containerd; do
     [ -d "$place" ] || { mkdir "$place" && made="$place $made"; }
 done
 
+: >"$dir/log"
 exec 3<&0
 unshare --mount --propagation slave --pid --fork --kill-child=KILL --mount-proc sh -c '
     for place in /etc/docker /run/docker /run/containerd /opt/containerd; do
