@@ -76,6 +76,8 @@ fn exit(state: &ContainerState, asked: Asked) -> Exit {
     } else {
         (i32::try_from(number).ok(), None)
     };
+    // 255 is also what the engine writes when it died together with the container. A program's own 255 looks the same,
+    // so nothing is concluded from it.
     let killed = signal == Some(SIGKILL);
     let cause = match asked {
         Asked::AndKilled if killed => ExitCause::Killed,

@@ -1,7 +1,9 @@
 //! Pieces of a log, put together from the engine's frames.
 //!
 //! A frame is at most 16 KiB of one line, with the engine's timestamp in front; longer lines come in several frames, and
-//! those of the two streams may be mixed. A position is the timestamp, in nanoseconds, of the last line handed out.
+//! those of the two streams may be mixed. A position is the timestamp, in nanoseconds, of the last line handed out. The
+//! engine stamps the streams independently: of two lines written within the same microseconds to different streams, the
+//! earlier may be missed by a reader who asks exactly in between.
 
 use std::collections::VecDeque;
 
