@@ -148,7 +148,6 @@ fn launch(script: &str) -> Launch {
         settings: BTreeMap::from([
             ("WORKSPACE_ID".into(), unit.workspace.to_string()),
             ("PORTCULLIS_URL".into(), "http://127.0.0.1:1".into()),
-            ("PORTCULLIS_BOOT_ID".into(), unit.boot.to_string()),
         ]),
         environment: Environment { variables: Vec::new(), files: Vec::new(), token: Some(secret("the-token")) },
         context: r#"{"reason":"test"}"#.into(),
@@ -372,7 +371,9 @@ async fn a_program_or_an_image_that_is_not_there_is_told_in_words() {
     let mut missing = launch("");
     missing.command = vec!["/no/such/program".into(), "argument".into()];
     let unit = bench.start(missing).await;
-    let ExitCause::StartFailed(why) = bench.ended(unit).await.cause else { panic!("not a failed start") };
+    let Exit { code: None, signal: None, cause: ExitCause::StartFailed(why) } = bench.ended(unit).await else {
+        panic!("not a failed start")
+    };
     assert!(why.contains("/no/such/program") && why.contains("is not there"), "{why}");
 
     let mut data = launch("");
@@ -593,6 +594,12 @@ async fn two_organisations_on_one_engine_do_not_see_each_other() {
 #[tokio::test]
 async fn forgetting_leaves_nothing_but_the_work_until_that_is_forgotten_too() {
     let Some(bench) = Bench::new() else { return };
+    let running = bench.run(FOREVER).await;
+    assert!(matches!(bench.runtime.forget(running, true).await, Err(RuntimeFault::Permanent(_))));
+    assert_eq!(bench.runtime.look(running).await, Sight::Running);
+    bench.runtime.stop(running, SHORT).await.expect("it stops");
+    bench.runtime.forget(running, true).await.expect("forgotten");
+
     let unit = bench.run("touch /work/kept").await;
     bench.ended(unit).await;
     bench.runtime.forget(unit, false).await.expect("forgotten");
@@ -604,7 +611,7 @@ async fn forgetting_leaves_nothing_but_the_work_until_that_is_forgotten_too() {
     };
     assert_eq!(names(&bench.home.join("secrets")), [""; 0]);
     let workspace = bench.home.join(format!("agents/{}", unit.workspace));
-    assert_eq!(names(&workspace.join("runs")), [""; 0]);
+    assert_eq!(names(&workspace.join("containers")), [""; 0]);
 
     // The next run of the workspace finds its work.
     let mut next = launch("ls /work");

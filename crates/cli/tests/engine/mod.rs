@@ -71,8 +71,8 @@ fn import(socket: &Path) {
     let busybox = busybox.expect("busybox is installed: the package busybox-static");
     std::fs::copy(busybox, bin.join("busybox")).expect("a copy");
     for applet in [
-        "sh", "cat", "chmod", "env", "grep", "head", "id", "kill", "ls", "setsid", "sleep", "stat", "touch", "tr",
-        "yes",
+        "sh", "cat", "chmod", "date", "env", "false", "fold", "grep", "head", "id", "kill", "ls", "mkdir", "rm", "sed",
+        "setsid", "sleep", "sort", "stat", "tail", "touch", "tr", "true", "wc", "yes",
     ] {
         std::os::unix::fs::symlink("busybox", bin.join(applet)).expect("a link");
     }

@@ -118,11 +118,11 @@ impl ContainerRuntime {
         let asked = blocking(move || Ok(place.asked())).await?;
         let mut sight = ending::sight(container, asked);
         // The engine's init ran and the program did not: only its last words tell that from a program's own 127.
-        if let Sight::Exited(Exit { code: Some(code @ (126 | 127)), signal: None, cause }) = &mut sight
-            && *cause == ExitCause::Itself
+        if let Sight::Exited(exit) = &mut sight
+            && let Exit { code: Some(code @ (126 | 127)), cause: ExitCause::Itself, .. } = *exit
             && self.engine.init_complained(&spec::name(unit.boot)).await?
         {
-            *cause = ExitCause::StartFailed(ending::not_started(container, *code));
+            *exit = ending::not_started(container, code);
         }
         Ok(sight)
     }
@@ -297,7 +297,10 @@ impl Runtime for ContainerRuntime {
     }
 
     async fn forget(&self, unit: Unit, workspace_too: bool) -> Result<(), RuntimeFault> {
-        if self.find(unit).await?.is_some() {
+        if let Some(container) = self.find(unit).await? {
+            if container.is_running() || self.starting().contains(&unit.boot) {
+                return Err(RuntimeFault::Permanent("the container still runs; stop it first".to_owned()));
+            }
             self.engine.remove(&spec::name(unit.boot)).await?;
         }
         let place = self.place(unit);

@@ -89,10 +89,11 @@ fn exit(state: &ContainerState, asked: Asked) -> Exit {
     Exit { code, signal, cause }
 }
 
-/// Words for a program that could not be executed. Init exits as a shell does: 126 or 127.
-pub(super) fn not_started(container: &Container, code: i32) -> String {
+/// The end of a program that could not be executed. Init exits as a shell does: 126 or 127.
+pub(super) fn not_started(container: &Container, code: i32) -> Exit {
     let why = if code == 127 { "is not there" } else { "may not be executed" };
-    format!("the program `{}` {why} in the image", container.program)
+    let cause = ExitCause::StartFailed(format!("the program `{}` {why} in the image", container.program));
+    Exit { code: None, signal: None, cause }
 }
 
 #[cfg(test)]

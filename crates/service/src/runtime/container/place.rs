@@ -1,6 +1,6 @@
 //! The directories of one run and of its workspace on this machine.
 //!
-//! `agents/<workspace>/work` outlives runs. `agents/<workspace>/runs/<boot>` has the run's own directory, which is
+//! `agents/<workspace>/work` outlives runs. `agents/<workspace>/containers/<boot>` has the run's own directory, which is
 //! mounted, and beside it, out of the agent's reach, notes about what was asked of it. `secrets/<boot>` is a tmpfs.
 
 use std::{
@@ -39,7 +39,7 @@ impl Place {
 
     pub(super) fn of(places: &Places, unit: Unit) -> Self {
         let workspace = places.agents.join(unit.workspace.to_string());
-        let notes = workspace.join("runs").join(unit.boot.to_string());
+        let notes = workspace.join("containers").join(unit.boot.to_string());
         let secrets = places.secrets.join(unit.boot.to_string());
         Self { work: workspace.join("work"), run: notes.join("run"), workspace, notes, secrets }
     }
@@ -67,11 +67,13 @@ impl Place {
     ) -> Result<String, RuntimeFault> {
         // What a start that was cut off left behind. The caller has seen that there is no container of this boot.
         self.remove()?;
-        let make = |path: &Path| {
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| io_fault(path, &error))
+        let make = |path: &Path, mode| {
+            fs::DirBuilder::new().recursive(true).mode(mode).create(path).map_err(|error| io_fault(path, &error))
         };
+        // A workspace may become one of processes later, whose users have to pass through here.
+        make(&self.workspace, 0o711)?;
         for path in [&self.run, &self.work, &self.secrets, &self.secrets.join(Self::FILES)] {
-            make(path)?;
+            make(path, 0o700)?;
         }
         let made = fs::metadata(&self.run).map_err(|error| io_fault(&self.run, &error))?;
         let owner = if made.uid() == 0 {

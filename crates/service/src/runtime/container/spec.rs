@@ -96,7 +96,7 @@ pub(super) fn body(
         (BOOT, unit.boot.to_string()),
     ];
     let mut public = program.settings;
-    public.extend(inside().map(|(name, value)| (name.to_owned(), value)));
+    public.extend(inside(unit).map(|(name, value)| (name.to_owned(), value)));
     Ok(ContainerCreateBody {
         image: Some(image),
         // Both replace the image's own.
@@ -115,12 +115,13 @@ pub(super) fn body(
 }
 
 /// What every agent finds, beside what its launch says.
-fn inside() -> [(&'static str, String); 9] {
+fn inside(unit: Unit) -> [(&'static str, String); 10] {
     [
         ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()),
         ("HOME", WORK.to_owned()),
         ("TMPDIR", TEMPORARY.0.to_owned()),
         ("LANG", "C.UTF-8".to_owned()),
+        ("PORTCULLIS_BOOT_ID", unit.boot.to_string()),
         ("PORTCULLIS_RUN_DIR", RUN.to_owned()),
         ("PORTCULLIS_CONTEXT_FILE", format!("{RUN}/{}", Place::CONTEXT)),
         ("PORTCULLIS_TOKEN_FILE", format!("{SECRETS}/{}", Place::TOKEN)),
