@@ -1,6 +1,6 @@
 //! What every runtime must do, as pieces that run against any of them. Agents are shell scripts.
 #![expect(dead_code, reason = "each test binary uses its own part of the contract")]
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot set itself up has failed")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -197,6 +197,7 @@ impl Inner {
         environment::write_files(&secrets, &environment, user).map_err(fault("the secret files"))?;
         environment::write_token(&token, &environment, user).map_err(fault("the token's file"))?;
         environment::write_private(&restart, context.as_bytes(), user).map_err(fault("the restart context"))?;
+        layout.give_run(unit, user).map_err(fault("the unit's directories"))?;
         for (name, value) in [
             ("PATH", Path::new(PATH)),
             ("LANG", Path::new("C.UTF-8")),
