@@ -35,10 +35,11 @@ use tokio::time::Instant;
 
 use super::{
     Capabilities, Exit, ExitCause, Launch, LogPiece, LogRange, Places, Runtime, RuntimeFault, Sight, Unit, blocking,
+    environment,
 };
 use ending::{Asked, Container};
 use engine::Engine;
-use place::Place;
+use place::{Known, Place};
 
 /// Where Docker's engine listens unless told otherwise.
 pub const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
@@ -178,9 +179,16 @@ impl ContainerRuntime {
         }
         let place = self.place(unit);
         let slot = launch.slot;
+        let seed = super::process::seed().map_err(|error| RuntimeFault::Transient(error.to_string()))?;
+        let known = Known { seed, fingerprints: environment::fingerprints(seed, &launch.environment) };
         let Environment { variables, files, token } = launch.environment;
         let context = launch.context;
-        let user = blocking(move || place.prepare(slot, &context, &files, token.as_ref())).await?;
+        let prepared = blocking(move || {
+            let user = place.prepare(slot, &context, &files, token.as_ref())?;
+            place.keep(&known)?;
+            Ok(user)
+        });
+        let user = prepared.await?;
         let program = spec::Program {
             image: launch.image,
             command: launch.command,
@@ -286,7 +294,16 @@ impl Runtime for ContainerRuntime {
 
     async fn put_files(&self, unit: Unit, environment: Environment) -> Result<(), RuntimeFault> {
         let place = self.place(unit);
-        blocking(move || place.put_files(&environment.files, environment.token.as_ref())).await
+        blocking(move || {
+            // Before the files: a value must not be printable before it is known.
+            let mut known = place.known()?;
+            let mut all = known.redactor();
+            all.merge(environment::fingerprints(known.seed, &environment));
+            known.fingerprints = all.fingerprints();
+            place.keep(&known)?;
+            place.put_files(&environment.files, environment.token.as_ref())
+        })
+        .await
     }
 
     /// Positions are nanoseconds since the Unix epoch: the engine's timestamp of the last line that was handed out.
@@ -296,9 +313,10 @@ impl Runtime for ContainerRuntime {
             return Err(RuntimeFault::Permanent("there is no container of this boot, so no log".to_owned()));
         }
         let piece = self.engine.logs(&spec::name(unit.boot), range).await?;
-        // REDACTION: lines leave the engine's log here, and it wrote them as the agent did. The supervisor knows the
-        // values and redacts what it stores of this; the route that shows logs redacts again.
-        Ok(piece)
+        // The engine wrote what the agent did; values are taken out on the way to whoever reads.
+        let place = self.place(unit);
+        let known = blocking(move || place.known()).await?;
+        Ok(LogPiece { text: known.redactor().redact(&piece.text).into_owned(), ..piece })
     }
 
     async fn forget(&self, unit: Unit, workspace_too: bool) -> Result<(), RuntimeFault> {

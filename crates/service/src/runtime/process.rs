@@ -43,6 +43,8 @@ use place::{Layout, fault};
 
 pub use cgroup::{Leaf, Parent};
 pub use log::{LOG_FILE_BYTES_MAX, LogWriter};
+pub(super) use place::seed;
+
 pub use place::UID_BASE;
 pub use record::{read_record, write_record};
 pub use sweep::{BOOT_VARIABLE, Mark, Process, find, kill};

@@ -9,16 +9,37 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use portcullis_kernel::secret::SecretValue;
+use portcullis_kernel::{
+    redact::{Fingerprints, Redactor},
+    secret::SecretValue,
+};
 
 use super::ending::Asked;
-use crate::runtime::{Places, RuntimeFault, Unit, container_environment};
+use crate::runtime::{Places, RuntimeFault, Unit, container_environment, environment};
 
 /// The first user id of agents; the workspace's slot is added. Far above those of a machine's users.
 const UID_BASE: u32 = 2_000_000;
 /// Notes beside a run.
 const ASKED: &str = "asked";
 const KILLED: &str = "killed";
+
+/// Name of the fingerprints beside a run.
+const KNOWN: &str = "fingerprints.json";
+
+/// Fingerprints of what a run was given, for its log.
+#[derive(serde::Serialize, serde::Deserialize)]
+pub(super) struct Known {
+    pub(super) seed: [u8; 32],
+    pub(super) fingerprints: Fingerprints,
+}
+
+impl Known {
+    pub(super) fn redactor(&self) -> Redactor {
+        let mut redactor = Redactor::new(self.seed);
+        redactor.merge(self.fingerprints.clone());
+        redactor
+    }
+}
 
 /// Where one run is.
 pub(super) struct Place {
@@ -117,6 +138,20 @@ impl Place {
             }
         }
         Ok(())
+    }
+
+    /// Keeps what the log is redacted by, out of the agent's reach.
+    pub(super) fn keep(&self, known: &Known) -> Result<(), RuntimeFault> {
+        let path = self.notes.join(KNOWN);
+        let text = serde_json::to_vec(known).map_err(|error| RuntimeFault::Permanent(error.to_string()))?;
+        environment::write_private(&path, &text, None).map_err(|error| io_fault(&path, &error))
+    }
+
+    /// What the log is redacted by. A log without it is not shown.
+    pub(super) fn known(&self) -> Result<Known, RuntimeFault> {
+        let path = self.notes.join(KNOWN);
+        let text = fs::read(&path).map_err(|error| io_fault(&path, &error))?;
+        serde_json::from_slice(&text).map_err(|error| RuntimeFault::Transient(format!("{}: {error}", path.display())))
     }
 
     /// What was asked of this run.
