@@ -14,6 +14,20 @@ use portcullis_authority::testkit_db::TestDb;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+pub mod fleet;
+
+/// Crash points of runs, turns and their supervisor. `crash_agents.rs` crashes at each of them.
+pub const AGENT_POINTS: [&str; 8] = [
+    "turn.after_claim",
+    "turn.after_end",
+    "run.after_begin",
+    "unit.before_start",
+    "unit.after_start",
+    "run.after_drain",
+    "unit.after_stop",
+    "run.after_end",
+];
+
 /// The admin token of every server that is not asked to make its own.
 pub const ADMIN: &str = "the-admin-token-of-a-test-binary";
 /// The password of every operator.
@@ -98,11 +112,11 @@ pub fn operator(db: &TestDb, email: &str, role: &str) -> Ended {
     fed(command, &format!("{PASSWORD}\n"))
 }
 
-/// `serve` on this database with a port of the system's choice.
+/// `serve` on this database with a port of the system's choice, without agents: they would outlive it.
 pub fn serve(db: &TestDb) -> Command {
     let mut command = portcullis(db);
     command.env("PORTCULLIS_ADMIN_TOKEN", ADMIN).arg("serve").arg("--data").arg(&db.data_dir);
-    command.args(["--listen", "127.0.0.1:0"]);
+    command.args(["--listen", "127.0.0.1:0", "--no-agents"]);
     command
 }
 
@@ -225,6 +239,11 @@ impl Actor {
 
     pub fn bearer(token: &str) -> Self {
         Self { headers: vec![("authorization", format!("Bearer {token}"))], ..Self::nobody() }
+    }
+
+    /// What it shows in this header.
+    pub fn shows(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(header, _)| *header == name).map(|(_, value)| value.as_str())
     }
 
     /// An operator's session, stepped up.
