@@ -158,7 +158,11 @@ impl Fleet {
 
     #[track_caller]
     pub fn get(&self, path: &str) -> Value {
-        want(200, self.ask_as(self.owner(), Method::GET, path, None))
+        let answer = self.ask_as(self.owner(), Method::GET, path, None);
+        if answer.as_ref().is_none_or(|(status, _)| *status != 200) {
+            eprintln!("GET {path}\n{}", self.log_tail());
+        }
+        want(200, answer)
     }
 
     #[track_caller]

@@ -248,6 +248,14 @@ impl Actor {
 
     /// An operator's session, stepped up.
     pub async fn session(url: &str, email: &str) -> Self {
+        let session = Self::logged_in(url, email).await;
+        let stepped = session.post(url, "/auth/step-up", json!({"password": PASSWORD})).await.expect("an answer");
+        assert_eq!(stepped.0, 200, "{}", stepped.1);
+        session
+    }
+
+    /// An operator's session that has shown its password once.
+    pub async fn logged_in(url: &str, email: &str) -> Self {
         let credentials = json!({"email": email, "password": PASSWORD});
         let request = Self::nobody().client.post(format!("{url}/auth/login")).body(credentials.to_string());
         let answer = request.header("content-type", "application/json").send().await.expect("an answer");
@@ -256,10 +264,7 @@ impl Actor {
         let cookie = cookie.to_owned();
         let body: Value = serde_json::from_str(&answer.text().await.expect("text")).expect("JSON");
         let csrf = body["csrf_token"].as_str().expect("a token").to_owned();
-        let session = Self { headers: vec![("cookie", cookie), ("x-csrf-token", csrf)], ..Self::nobody() };
-        let stepped = session.post(url, "/auth/step-up", json!({"password": PASSWORD})).await.expect("an answer");
-        assert_eq!(stepped.0, 200, "{}", stepped.1);
-        session
+        Self { headers: vec![("cookie", cookie), ("x-csrf-token", csrf)], ..Self::nobody() }
     }
 
     /// Status and body; `None` if the server went away before it had answered.
