@@ -200,7 +200,7 @@ async fn an_agent_finds_what_is_documented_and_nothing_of_the_server() {
         "API_KEY=[redacted:API_KEY]",
         "token=[redacted:PORTCULLIS_TOKEN]",
         r#"context={"reason":"test"}"#,
-        "file=in a file",
+        "file=[redacted:FILE_KEY]",
         "modes=400 400",
         "writable",
         "secrets are not",
