@@ -119,7 +119,11 @@ impl Bench {
 impl Drop for Bench {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.home);
-        engine::remove_all(&self.settings.socket, &self.settings.organisation.to_string());
+        engine::remove_labelled(
+            &self.settings.socket,
+            "portcullis.organisation",
+            &self.settings.organisation.to_string(),
+        );
         // Once more: they may have written meanwhile.
         let _ = std::fs::remove_dir_all(&self.home);
     }

@@ -48,7 +48,7 @@ impl Drop for Home {
     /// Also after a failure: what a test could not stop does not outlive it.
     fn drop(&mut self) {
         if let Some(socket) = engine::socket() {
-            engine::remove_all(socket, &self.organisation);
+            engine::remove_labelled(socket, "portcullis.organisation", &self.organisation);
         }
         let _ = std::fs::remove_dir_all(&self.at);
         let _ = std::fs::remove_dir_all(&self.secrets);

@@ -103,16 +103,21 @@ fn libraries(program: &str) -> Vec<String> {
     listed.split_whitespace().filter(|word| word.starts_with('/')).map(str::to_owned).collect()
 }
 
-/// Removes every container of an organisation, running or not.
-pub fn remove_all(socket: &Path, organisation: &str) {
+/// Ids of the containers with a label, running or not.
+pub fn labelled(socket: &Path, label: &str, value: &str) -> Vec<String> {
     // An engine that is gone took them along, and a second panic would hide the first.
     if UnixStream::connect(socket).is_err() {
-        return;
+        return Vec::new();
     }
-    let filter = format!("%7B%22label%22%3A%5B%22portcullis.organisation%3D{organisation}%22%5D%7D");
+    let filter = format!("%7B%22label%22%3A%5B%22{label}%3D{value}%22%5D%7D");
     let listed = get(socket, &format!("/containers/json?all=1&filters={filter}"));
-    for container in listed.as_array().into_iter().flatten() {
-        let path = format!("/containers/{}?force=1&v=1", container["Id"].as_str().unwrap_or_default());
-        call(socket, "DELETE", &path, b"");
+    let ids = listed.as_array().into_iter().flatten().map(|one| one["Id"].as_str().unwrap_or_default().to_owned());
+    ids.collect()
+}
+
+/// Removes every container with a label, running or not.
+pub fn remove_labelled(socket: &Path, label: &str, value: &str) {
+    for id in labelled(socket, label, value) {
+        call(socket, "DELETE", &format!("/containers/{id}?force=1&v=1"), b"");
     }
 }
