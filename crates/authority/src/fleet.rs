@@ -358,7 +358,7 @@ pub(crate) fn begin(cx: &mut Cx<'_>, workspace: WorkspaceId) -> Result<Result<La
     Ok(Ok(Launching { workspace, boot, runtime, slot, environment, context }))
 }
 
-/// Records that a run ended: its token dies, and its open turn is lost. The turn's message is not delivered again; its
+/// Records that a run ended: the token of its boot dies, and its open turn is lost. The turn's message is not delivered again; its
 /// sender is told.
 pub(crate) fn ended(cx: &mut Cx<'_>, boot: BootId, how: &Ended) -> Result<(), Refusal> {
     match runs::find(cx.conn, boot)? {
@@ -380,7 +380,11 @@ pub(crate) fn end_run(cx: &mut Cx<'_>, run: &RunRow, how: &Ended) -> Result<(), 
     if !runs::end(cx.conn, run.boot, &end, now)? {
         return Ok(());
     }
-    credentials::revoke_tree(cx.conn, run.credential, credentials::BOOT_ENDED, now)?;
+    // The token of a boot dies with it. One that an agent elsewhere brought was given by a human, and is not ours to end:
+    // it only does not speak for the workspace any more.
+    if run.kind.is_managed() {
+        credentials::revoke_tree(cx.conn, run.credential, credentials::BOOT_ENDED, now)?;
+    }
     let lost = turns::running(cx.conn, run.workspace)?.filter(|turn| turn.boot == run.boot);
     if let Some(turn) = &lost {
         turns::end(cx.conn, turn.id, "lost", now)?;

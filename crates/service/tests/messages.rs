@@ -554,7 +554,7 @@ fn people_talk_by_their_role_and_programs_by_their_scope() {
             assert_eq!(unit.message(&actor, &sent).await["from"]["name"], format!("{name}@example.org"));
         }
         let auditor = world.operator("auditor@example.org", Role::Auditor, &[]).await;
-        audited(&world, 403, "NOT_ENTITLED", unit.send(&auditor, hello())).await;
+        audited(&world, 403, "ROLE_REQUIRED", unit.send(&auditor, hello())).await;
         auditor.get(&unit.path("messages")).await.status(200);
         let token = async |scopes: Value| {
             let body = json!({"name": "service", "scopes": scopes, "unattended": true});
@@ -645,8 +645,9 @@ fn the_last_to_register_is_the_agent_and_whoever_was_there_before_is_told() {
         let boot = registered.status(200).member("boot_id");
         assert_eq!(told.status(200).json["status"], "failed", "{}", told.text);
         assert!(told.json["error"].as_str().is_some_and(|why| why.contains("not delivered again")), "{}", told.text);
-        nothing(&world, 401, "CREDENTIAL_REVOKED", first.heartbeat()).await;
-        nothing(&world, 401, "CREDENTIAL_REVOKED", first.end(&turn, json!({"state": "completed"}))).await;
+        nothing(&world, 409, "NOT_REGISTERED", first.heartbeat()).await;
+        nothing(&world, 409, "NOT_REGISTERED", first.claim()).await;
+        nothing(&world, 409, "NOT_REGISTERED", first.end(&turn, json!({"state": "completed"}))).await;
         // The turn of another run is none of its own.
         nothing(&world, 404, "TURN_NOT_FOUND", second.end(&turn, json!({"state": "completed"}))).await;
         let (next, message) = second.take().await;
