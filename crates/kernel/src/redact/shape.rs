@@ -137,7 +137,7 @@ fn pem(text: &[u8]) -> Option<usize> {
     Some(at)
 }
 
-/// Length of `-----BEGIN … PRIVATE KEY-----` at the start of the text.
+/// Length of the marker before a private key, at the start of the text.
 fn marker(text: &[u8], first: &[u8]) -> Option<usize> {
     let rest = text.strip_prefix(first)?;
     let kind = run(rest, |byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b' ');
