@@ -63,7 +63,7 @@ pub use session::{Opened, Redeemed};
 pub use tables::{approvals::ApprovalFilter, audit::Search, events::Live, policies::PolicyView};
 pub use verify::{ExportMark, Pins, Verified, VerifyError, verify_database, verify_export};
 pub use views::{
-    ApprovalView, AuditPage, CardView, Impact, MessagePage, MessageView, OperatorView, PAGE_MAX, PeerView,
+    ApprovalView, AuditPage, CardView, HoldingView, Impact, MessagePage, MessageView, OperatorView, PAGE_MAX, PeerView,
     PrincipalView, RequirementView, RunView, SecretView, Sender, StateView, TokenView, TurnView, ValueView,
     VersionView, VoteView, WorkspaceView,
 };

@@ -110,6 +110,12 @@ impl Authority {
         checked.map_err(|error| Refusal::because(Code::PolicyInvalid, error.problem))
     }
 
+    /// Which version of a key runs where.
+    pub async fn secret_holdings(&self, caller: &Caller, key: SecretKey) -> Result<Vec<views::HoldingView>, Refusal> {
+        let caller = caller.clone();
+        self.read_heavy(move |conn, _| views::holdings(conn, &caller, &key)).await
+    }
+
     /// Approvals within sight.
     pub async fn approvals(
         &self,

@@ -6,7 +6,11 @@ use std::path::PathBuf;
 use portcullis_authority::Authority;
 use portcullis_kernel::{lifecycle::Timings, runtime::Runtime};
 use portcullis_service::{
-    runtime::{Places, process::ProcessRuntime},
+    runtime::{
+        Places,
+        container::{ContainerRuntime, ContainerSettings, Network},
+        process::ProcessRuntime,
+    },
     supervisor::{Runtimes, Settings},
 };
 use serde::Deserialize;
@@ -58,7 +62,7 @@ pub struct Agents {
     /// Socket of the container engine.
     pub engine: PathBuf,
     /// Network of containers.
-    pub network: String,
+    pub network: Network,
     /// How long things may take.
     pub timings: Timings,
 }
@@ -71,7 +75,7 @@ impl Default for Agents {
             secrets_dir: None,
             url: String::new(),
             engine: PathBuf::from("/var/run/docker.sock"),
-            network: "host".to_owned(),
+            network: Network::Host,
             timings: Timings::default(),
         }
     }
@@ -107,7 +111,10 @@ impl AgentsFile {
         agents.secrets_dir.clone_from(&self.secrets_dir);
         agents.url = self.url.clone().unwrap_or_default();
         agents.engine = self.engine.clone().unwrap_or(agents.engine);
-        agents.network = self.network.clone().unwrap_or(agents.network);
+        if let Some(word) = &self.network {
+            agents.network =
+                Network::parse(word).ok_or_else(|| Error::usage("`agents.network` is `host`, `bridge` or `none`"))?;
+        }
         Ok(agents)
     }
 
@@ -133,14 +140,17 @@ impl Agents {
                 .hint("set `agents.dir` and `agents.secrets_dir`, or serve with `--no-agents`")
         };
         let process = ProcessRuntime::open(places.clone()).map_err(cannot)?;
-        let settings = Settings {
-            timings: self.timings,
-            url: self.url.clone(),
-            places,
-            engine: Some(self.engine.clone()),
-            network: self.network.clone(),
-        };
-        Ok((Runtimes::new(process), settings))
+        // An engine that is installed later is found at the next start of the server.
+        let container = self.engine.exists().then(|| {
+            ContainerRuntime::new(ContainerSettings {
+                socket: self.engine.clone(),
+                organisation: authority.organisation(),
+                network: self.network,
+                places: places.clone(),
+            })
+        });
+        let settings = Settings { timings: self.timings, url: self.url.clone(), places };
+        Ok((Runtimes::new(process, container), settings))
     }
 
     fn places(&self, authority: &Authority) -> Result<Places, Error> {

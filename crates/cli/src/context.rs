@@ -39,6 +39,12 @@ impl Context {
         self.global.url.as_deref()
     }
 
+    /// Whether `--token-file` was given.
+    #[must_use]
+    pub fn has_token_file(&self) -> bool {
+        self.global.token_file.is_some()
+    }
+
     /// How long to wait for an answer.
     #[must_use]
     pub fn timeout(&self) -> Duration {

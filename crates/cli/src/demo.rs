@@ -4,13 +4,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use portcullis_authority::{AdminToken, Answer, Authority, Config, Meta};
-use portcullis_kernel::{deed::OperatorCreate, operator::Role};
+use portcullis_kernel::{deed::OperatorCreate, operator::Role, runtime::Runtime};
 use serde_json::json;
 
 use crate::args::DemoArgs;
-use crate::client::{Call, Client, Credential, parse_base};
+use crate::client::{Call, Client, Credential, parse_base, path};
 use crate::command::replay::show;
 use crate::context::Context;
+use crate::demo_live;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::hidden::Hidden;
@@ -40,46 +41,83 @@ pub async fn run(context: &Context, args: &DemoArgs) -> Result<Exit, Error> {
         Some(path) => Scenario::load(path)?,
         None => Scenario::parse(INCIDENT).map_err(Error::fault)?,
     };
-    let dir = Throwaway(std::env::temp_dir().join(format!("portcullis-demo-{}", random::hex(8)?)));
+    // Asked for before anything is started: what is interrupted is tidied up as well.
+    let stop = serve::stop_signal()?;
+    let name = random::hex(8)?;
+    let dir = Throwaway(std::env::temp_dir().join(format!("portcullis-demo-{name}")));
+    let homes = [format!("/tmp/ptc-{name}"), format!("/dev/shm/ptc-{name}")].map(|path| Throwaway(path.into()));
     let admin = random::hex(32)?;
     let password = random::hex(8)?;
-    let authority = open(dir.0.clone(), Config::default(), AdminToken::Given(admin.clone().into())).await?;
+    let config = Config { runtimes: [("default".to_owned(), Runtime::echo())].into(), ..Config::default() };
+    let authority = open(dir.0.clone(), config, AdminToken::Given(admin.clone().into())).await?;
     owner(&authority, &password).await?;
-    let (running, url) = listening(&authority, args.listen, &dir.0).await?;
-    context.output.note(&format!("an organisation of its own in a temporary directory, listening on {url}"));
-
-    let base = parse_base(&url)?;
-    let target =
-        Target::connect(&base, Hidden::new(admin.clone()), EMAIL, Hidden::new(password.clone()), context.timeout())
-            .await?;
-    // Made by the root agent, which may: creating is not interrupting.
-    let agent = Client::new(&base, Credential::Bearer(Hidden::new(admin)), context.timeout())?;
-    for (name, role) in WORKSPACES {
-        agent.json(&Call::post("/workspaces", &json!({"name": name, "role": role}))).await?;
-    }
-    let report = show(context.output, &scenario, &target).await?;
-    let verified = crate::audit_offline::verify_data(&dir.0).await;
-    let sound = verified.is_ok();
-    match &verified {
-        Ok(v) => context.output.note(&format!("audit log: {} entries verify, signed by {}", v.entries, v.key)),
-        Err(error) => context.output.note(&format!("audit log: {error}")),
-    }
-    if context.output.is_json() {
-        context.output.json(&json!({"report": report.to_json(), "audit_valid": sound, "url": url}))?;
-    }
-    let exit = if report.passed() && sound { Exit::Ok } else { Exit::Fault };
-    if !args.once {
-        let stop = serve::stop_signal()?;
-        context.output.note(&format!("look around: {url}   (Ctrl-C ends it and removes everything)"));
-        context.output.note(&format!("operator:    {EMAIL}   password: {password}"));
-        context.output.note(&format!("  portcullis --url {url} login --email {EMAIL}"));
-        context.output.note(&format!("  portcullis --url {url} audit tail"));
-        stop.await;
-    }
-    running.shutdown().await;
-    drop(target);
+    let (running, url) = listening(&authority, args.listen, &dir.0, &homes).await?;
+    let demo = Demo { context, args, scenario, url, admin, password };
+    let exit = tokio::select! {
+        exit = demo.run(&authority, &dir.0) => exit,
+        () = stop => Ok(Exit::Ok),
+    };
+    running.shutdown_with_agents().await;
     serve::close(authority).await;
-    Ok(exit)
+    exit
+}
+
+/// A demo that is set up.
+struct Demo<'a> {
+    context: &'a Context,
+    args: &'a DemoArgs,
+    scenario: Scenario,
+    url: String,
+    admin: String,
+    password: String,
+}
+
+impl Demo<'_> {
+    async fn run(&self, authority: &Authority, data: &Path) -> Result<Exit, Error> {
+        let Self { context, args, scenario, url, admin, password } = self;
+        context.output.note(&format!("an organisation of its own in a temporary directory, listening on {url}"));
+        let base = parse_base(url)?;
+        let hidden = |text: &str| Hidden::new(text.to_owned());
+        let target = Target::connect(&base, hidden(admin), EMAIL, hidden(password), context.timeout()).await?;
+        let (agent, owner) =
+            (Client::new(&base, Credential::Bearer(hidden(admin)), context.timeout())?, target.owner());
+        // The root agent runs here as well; it is an operator who says how.
+        let root = authority.root().to_string();
+        let runtime = json!({"runtime": {"kind": "process", "agent": {"mind": "echo"}}});
+        owner.json(&Call::patch(path(&["workspaces", &root]), &runtime)).await?;
+        // Made by the root agent, which may: creating is not interrupting.
+        let mut made = Vec::new();
+        for (name, role) in WORKSPACES {
+            let answer = agent.json(&Call::post("/workspaces", &json!({"name": name, "role": role}))).await?;
+            made.push((name, answer["id"].as_str().unwrap_or_default().to_owned()));
+        }
+        let before = demo_live::busy_root(context, owner, &root).await?;
+        let report = show(context.output, scenario, &target).await?;
+        let mut alive = demo_live::unharmed(context, owner, &before).await?;
+        if let Some((name, id)) = made.first() {
+            alive &= demo_live::drained(context, owner, id, name).await?;
+        }
+        let verified = crate::audit_offline::verify_data(data).await;
+        let sound = verified.is_ok();
+        match &verified {
+            Ok(v) => context.output.note(&format!("audit log: {} entries verify, signed by {}", v.entries, v.key)),
+            Err(error) => context.output.note(&format!("audit log: {error}")),
+        }
+        if context.output.is_json() {
+            let report =
+                json!({"report": report.to_json(), "audit_valid": sound, "agents_unharmed": alive, "url": url});
+            context.output.json(&report)?;
+        }
+        if !args.once {
+            context.output.note(&format!("look around: {url}   (Ctrl-C ends it and removes everything)"));
+            context.output.note(&format!("operator:    {EMAIL}   password: {password}"));
+            context.output.note(&format!("  portcullis --url {url} login --email {EMAIL}"));
+            context.output.note(&format!("  portcullis --url {url} workspace list"));
+            context.output.note(&format!("  portcullis --url {url} workspace send researcher 'hello'"));
+            std::future::pending::<()>().await;
+        }
+        Ok(if report.passed() && sound && alive { Exit::Ok } else { Exit::Fault })
+    }
 }
 
 async fn owner(authority: &Authority, password: &str) -> Result<(), Error> {
@@ -99,8 +137,11 @@ async fn listening(
     authority: &Authority,
     wanted: Option<SocketAddr>,
     data: &Path,
+    [agents, secrets]: &[Throwaway; 2],
 ) -> Result<(portcullis_service::Running, String), Error> {
     let mut settings = Settings::load(Some(data), Some(wanted.unwrap_or(LISTEN_DEFAULT)), None)?;
+    settings.agents.dir = Some(agents.0.clone());
+    settings.agents.secrets_dir = Some(secrets.0.clone());
     let running = match serve::listen(authority, &settings).await {
         Err(_) if wanted.is_none() => {
             settings.listen.set_port(0);

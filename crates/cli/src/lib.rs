@@ -11,6 +11,7 @@ pub mod client;
 mod command;
 pub mod context;
 mod demo;
+mod demo_live;
 mod doctor;
 mod environment;
 pub mod error;

@@ -15,7 +15,7 @@ use std::{
     },
 };
 
-use kit::{ADMIN, Actor, Server, operator, portcullis, ran, runtime, serve, want};
+use kit::{ADMIN, AGENT_POINTS, Actor, Server, operator, portcullis, ran, runtime, serve, want};
 use portcullis_authority::testkit_db::{TestDb, databases};
 use serde_json::json;
 
@@ -47,7 +47,9 @@ fn every_crash_point_in_the_source_is_crashed_at() {
     for member in ["kernel", "authority", "service", "cli"] {
         points(&Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(member).join("src"), &mut found);
     }
-    assert_eq!(found, POINTS.iter().map(|(name, _)| (*name).to_owned()).collect());
+    // Where agents run is crashed at in `crash_agents.rs`.
+    let crashed = POINTS.iter().map(|(name, _)| *name).chain(AGENT_POINTS);
+    assert_eq!(found, crashed.map(str::to_owned).collect());
 }
 
 /// The names in `hit("…")`. A call without a literal would escape the list, so the literal is demanded.

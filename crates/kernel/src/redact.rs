@@ -20,7 +20,6 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-pub use shape::{PemState, looks_like_token};
 pub use stream::{LINE_BYTES_MAX, RedactStream};
 
 /// Shortest value that is redacted, in bytes.
@@ -29,12 +28,15 @@ pub const REDACT_BYTES_MIN: usize = 6;
 /// What stands where a credential was that is no stored value.
 const CREDENTIAL: &str = "credential";
 
-/// Modulus of the rolling hash: a Mersenne prime, so that reducing is two additions.
-const PRIME: u64 = (1 << 61) - 1;
+/// Modulus of the rolling hash. Small on purpose: it only selects what the digest decides, products fit into 64 bits,
+/// and it tells less about a value to whoever has the seed.
+const PRIME: u64 = (1 << 31) - 1;
 
-/// Buckets of the filter over the first bytes of a value. Few on purpose: a bucket tells 16 bits of a value to whoever
-/// has the seed, not its first bytes.
+/// Buckets of the filter over the first bytes of a value; few for the same reason.
 const BUCKETS: usize = 1 << 16;
+
+/// The first [`REDACT_BYTES_MIN`] bytes in a number.
+const PREFIX_MASK: u64 = (1 << (8 * REDACT_BYTES_MIN)) - 1;
 
 /// What is kept of one form of one value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +64,8 @@ pub struct Fingerprints(Vec<Fingerprint>);
 pub struct Redactor {
     seed: Zeroizing<[u8; 32]>,
     base: u64,
+    /// Odd factor that spreads first bytes over buckets.
+    factor: u64,
     fingerprints: Vec<Fingerprint>,
     /// Length, then rolling hash, to positions in `fingerprints`.
     lengths: Vec<(usize, HashMap<u64, Vec<usize>>)>,
@@ -83,11 +87,11 @@ impl Redactor {
     /// fingerprints under different seeds.
     pub fn new(seed: [u8; 32]) -> Self {
         let seed = Zeroizing::new(seed);
-        let mut bytes = [0; 8];
-        bytes.copy_from_slice(&keyed(&seed, b"base", b"")[..8]);
+        let number = |purpose| keyed(&seed, purpose, b"").iter().take(8).fold(0, |n, byte| n << 8 | u64::from(*byte));
         // Away from the ends: a base of 0 or 1 makes every text equal.
-        let base = 256 + u64::from_le_bytes(bytes) % (PRIME - 512);
-        Self { seed, base, fingerprints: Vec::new(), lengths: Vec::new(), filter: vec![0; BUCKETS / 64] }
+        let base = 512 + number(b"base") % (PRIME - 1024);
+        let factor = number(b"fact") | 1;
+        Self { seed, base, factor, fingerprints: Vec::new(), lengths: Vec::new(), filter: vec![0; BUCKETS / 64] }
     }
 
     /// Learns a value in all its forms: as it is, in base64 (both alphabets, with and without padding), percent-encoded
@@ -145,9 +149,9 @@ impl Redactor {
 
     fn fingerprint(&self, key: &str, form: &[u8]) -> Fingerprint {
         let hash = form.iter().fold(0, |hash, byte| self.step(hash, *byte));
-        let prefix = form.iter().take(REDACT_BYTES_MIN).fold(0, |hash, byte| self.step(hash, *byte));
+        let prefix = form.iter().take(REDACT_BYTES_MIN).fold(0, |prefix, byte| prefix << 8 | u64::from(*byte));
         let digest = keyed(&self.seed, b"form", form);
-        Fingerprint { key: key.to_owned(), bytes: form.len(), hash, bucket: bucket(prefix), digest }
+        Fingerprint { key: key.to_owned(), bytes: form.len(), hash, bucket: self.bucket(prefix), digest }
     }
 
     fn insert(&mut self, new: Fingerprint) {
@@ -174,7 +178,12 @@ impl Redactor {
 
     fn step(&self, hash: u64, byte: u8) -> u64 {
         // The byte plus one: otherwise leading NULs would not count.
-        reduce(u128::from(hash) * u128::from(self.base) + u128::from(byte) + 1)
+        (hash * self.base + u64::from(byte) + 1) % PRIME
+    }
+
+    /// The highest bits, which depend on all bytes.
+    fn bucket(&self, prefix: u64) -> u16 {
+        (prefix.wrapping_mul(self.factor) >> 48) as u16
     }
 
     /// Everything that must go, in order, without overlaps.
@@ -184,42 +193,22 @@ impl Redactor {
         merge(hits)
     }
 
-    /// Rabin–Karp over all lengths at once: hashes of all prefixes, so that the hash of any window is one subtraction,
-    /// and a filter over the first bytes, so that most positions cost one look.
+    /// Rabin–Karp over all lengths at once. A filter over the first bytes leaves few places; there, hashes of all
+    /// prefixes of the text give the hash of any window by one subtraction.
     fn find_values(&self, text: &[u8], hits: &mut Vec<Hit>) {
-        if self.fingerprints.is_empty() || text.len() < REDACT_BYTES_MIN {
+        if self.fingerprints.is_empty() {
             return;
         }
-        let mut prefixes = Vec::with_capacity(text.len() + 1);
-        let mut hash = 0;
-        prefixes.push(hash);
-        for byte in text {
-            hash = self.step(hash, *byte);
-            prefixes.push(hash);
-        }
-        let lengths = self.lengths.iter().filter(|(bytes, _)| *bytes <= text.len());
-        let lengths = lengths.map(|(bytes, hashes)| (*bytes, self.power(*bytes), hashes)).collect::<Vec<_>>();
-        let window = |start: usize, bytes: usize, power: u64| {
-            let (before, after) = (prefixes.get(start)?, prefixes.get(start + bytes)?);
-            let gone = reduce(u128::from(*before) * u128::from(power));
-            Some(reduce(u128::from(*after) + u128::from(PRIME - gone)))
-        };
-        let power = self.power(REDACT_BYTES_MIN);
-        for start in 0..=text.len() - REDACT_BYTES_MIN {
-            let Some(prefix) = window(start, REDACT_BYTES_MIN, power) else { break };
-            let bucket = bucket(prefix);
-            if self.filter.get(usize::from(bucket) / 64).is_none_or(|word| word >> (bucket % 64) & 1 == 0) {
+        let mut windows = None;
+        let mut prefix = 0;
+        for (last, byte) in text.iter().enumerate() {
+            prefix = (prefix << 8 | u64::from(*byte)) & PREFIX_MASK;
+            let bucket = self.bucket(prefix);
+            if self.filter.get(usize::from(bucket >> 6)).is_none_or(|word| word >> (bucket & 63) & 1 == 0) {
                 continue;
             }
-            for (bytes, power, hashes) in &lengths {
-                let found = window(start, *bytes, *power).and_then(|hash| hashes.get(&hash));
-                let Some((found, form)) = found.zip(text.get(start..start + bytes)) else { continue };
-                let digest = keyed(&self.seed, b"form", form);
-                let by = found.iter().find(|at| self.fingerprints.get(**at).is_some_and(|f| f.digest == digest));
-                if let Some(by) = by {
-                    hits.push(Hit { start, end: start + bytes, by: Some(*by) });
-                }
-            }
+            let Some(start) = (last + 1).checked_sub(REDACT_BYTES_MIN) else { continue };
+            windows.get_or_insert_with(|| Windows::new(self, text)).find(start, hits);
         }
     }
 
@@ -228,12 +217,69 @@ impl Redactor {
         let (mut power, mut square, mut rest) = (1, self.base, bytes);
         while rest > 0 {
             if rest & 1 == 1 {
-                power = reduce(u128::from(power) * u128::from(square));
+                power = power * square % PRIME;
             }
-            square = reduce(u128::from(square) * u128::from(square));
+            square = square * square % PRIME;
             rest >>= 1;
         }
         power
+    }
+}
+
+/// A text whose windows are compared.
+struct Windows<'a> {
+    redactor: &'a Redactor,
+    text: &'a [u8],
+    /// Hash of the first n bytes.
+    prefixes: Vec<u64>,
+    lengths: Vec<Length<'a>>,
+}
+
+/// One length of values.
+struct Length<'a> {
+    bytes: usize,
+    power: u64,
+    hashes: &'a HashMap<u64, Vec<usize>>,
+    /// What was found last, and where it ends.
+    last: Option<(usize, usize)>,
+}
+
+impl<'a> Windows<'a> {
+    fn new(redactor: &'a Redactor, text: &'a [u8]) -> Self {
+        let mut hash = 0;
+        let hashes = text.iter().map(|byte| {
+            hash = redactor.step(hash, *byte);
+            hash
+        });
+        let prefixes = std::iter::once(0).chain(hashes).collect();
+        let lengths = redactor.lengths.iter().map(|(bytes, hashes)| {
+            let power = redactor.power(*bytes);
+            Length { bytes: *bytes, power, hashes, last: None }
+        });
+        Self { redactor, text, prefixes, lengths: lengths.collect() }
+    }
+
+    /// Looks for values of every length that begin here.
+    fn find(&mut self, start: usize, hits: &mut Vec<Hit>) {
+        let Self { redactor, text, prefixes, lengths } = self;
+        for Length { bytes, power, hashes, last } in lengths {
+            let end = start + *bytes;
+            let Some(form) = text.get(start..end) else { continue };
+            let Some((before, after)) = prefixes.get(start).zip(prefixes.get(end)) else { continue };
+            let hash = (after + PRIME - before * *power % PRIME) % PRIME;
+            let Some(found) = hashes.get(&hash) else { continue };
+            // A value that repeats itself overlaps itself in a flood of it: a digest for each place would take for ever.
+            let again = last.filter(|(by, until)| start < *until && found.contains(by)).map(|(by, _)| by);
+            let by = again.or_else(|| {
+                let digest = keyed(&redactor.seed, b"form", form);
+                let same = |at: &&usize| redactor.fingerprints.get(**at).is_some_and(|f| f.digest == digest);
+                found.iter().find(same).copied()
+            });
+            if let Some(by) = by {
+                *last = Some((by, end));
+                hits.push(Hit { start, end, by: Some(by) });
+            }
+        }
     }
 }
 
@@ -260,18 +306,6 @@ fn merge(mut hits: Vec<Hit>) -> Vec<Hit> {
 /// SHA-256 over seed, purpose and text; seed and purposes have fixed lengths, so no two inputs run into each other.
 fn keyed(seed: &[u8; 32], purpose: &[u8; 4], text: &[u8]) -> [u8; 32] {
     Sha256::new().chain_update(seed).chain_update(purpose).chain_update(text).finalize().into()
-}
-
-/// Modulo [`PRIME`], for numbers below its square.
-fn reduce(number: u128) -> u64 {
-    let folded = (number & u128::from(PRIME)) + (number >> 61);
-    let folded = ((folded & u128::from(PRIME)) + (folded >> 61)) as u64;
-    if folded >= PRIME { folded - PRIME } else { folded }
-}
-
-/// The middle bits, which depend on all bytes.
-fn bucket(prefix: u64) -> u16 {
-    (prefix >> 20) as u16
 }
 
 /// A digest as text, so that JSON does not carry 32 numbers.

@@ -29,6 +29,10 @@ pub enum SystemRole {
 }
 
 impl SystemRole {
+    /// All roles.
+    pub const ALL: [Self; 6] =
+        [Self::Bootstrap, Self::Console, Self::Expiry, Self::Door, Self::Executor, Self::Supervisor];
+
     /// The word in the audit log.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -83,12 +87,7 @@ impl Principal {
             "operator" => id.parse().ok().map(Self::Operator),
             "agent" => id.parse().ok().map(Self::Agent),
             "service" => id.parse().ok().map(Self::Service),
-            "system" => {
-                [SystemRole::Bootstrap, SystemRole::Console, SystemRole::Expiry, SystemRole::Door, SystemRole::Executor]
-                    .into_iter()
-                    .find(|role| role.as_str() == id)
-                    .map(Self::System)
-            }
+            "system" => SystemRole::ALL.into_iter().find(|role| role.as_str() == id).map(Self::System),
             _ => None,
         }
     }
@@ -135,4 +134,27 @@ pub enum Standing {
     },
     /// The platform itself.
     System,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_role_of_the_platform_reads_back() {
+        for role in SystemRole::ALL {
+            // A role that is added has to be added to the list as well.
+            match role {
+                SystemRole::Bootstrap
+                | SystemRole::Console
+                | SystemRole::Expiry
+                | SystemRole::Door
+                | SystemRole::Executor
+                | SystemRole::Supervisor => {}
+            }
+            let principal = Principal::System(role);
+            assert_eq!(Principal::parse(principal.kind(), &principal.id()), Some(principal));
+        }
+        assert_eq!(Principal::parse("system", "nobody"), None);
+    }
 }

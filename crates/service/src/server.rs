@@ -49,6 +49,7 @@ pub struct Running {
     /// Where it listens.
     pub address: SocketAddr,
     stop: watch::Sender<bool>,
+    agents: Option<Arc<crate::supervisor::Runtimes>>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -58,6 +59,16 @@ impl Running {
         self.stop.send_replace(true);
         for task in self.tasks {
             let _ = task.await;
+        }
+    }
+
+    /// The same, and ends every agent of this server: for an organisation that does not outlive it. Elsewhere agents go on
+    /// running while no server does.
+    pub async fn shutdown_with_agents(self) {
+        let agents = self.agents.clone();
+        self.shutdown().await;
+        if let Some(agents) = agents {
+            agents.end_all().await;
         }
     }
 }
@@ -72,13 +83,14 @@ pub async fn start(app: App, listen: SocketAddr) -> Result<Running, ServeError> 
     let mut tasks = vec![accepting, tokio::spawn(work(app.clone(), stopped.clone()))];
     let App { authority, live, agents, .. } = app;
     tasks.push(tokio::spawn(crate::supervisor::courier(authority.clone(), Arc::clone(&live), stopped.clone())));
+    let runtimes = agents.as_ref().map(|(runtimes, _)| Arc::clone(runtimes));
     if let Some((runtimes, mut settings)) = agents {
         if settings.url.is_empty() {
             settings.url = format!("http://{address}");
         }
         tasks.push(tokio::spawn(crate::supervisor::run(authority, live, runtimes, settings, stopped)));
     }
-    Ok(Running { address, stop, tasks })
+    Ok(Running { address, stop, agents: runtimes, tasks })
 }
 
 async fn accept(app: App, listener: TcpListener, mut stopped: watch::Receiver<bool>) {

@@ -2,7 +2,10 @@
 
 mod bench;
 mod commands;
+mod docker;
+mod keeper;
 mod libtest;
+mod package;
 mod postgres;
 mod step;
 

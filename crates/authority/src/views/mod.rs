@@ -15,7 +15,7 @@ use portcullis_kernel::{id::WorkspaceId, refusal::Code, scope::Scope};
 pub use agents::{CardView, MessagePage, MessageView, PAGE_MAX, RunView, Sender, TurnView};
 pub use approvals::{ApprovalView, PrincipalView, RequirementView, ValueView, VoteView};
 pub use audit::AuditPage;
-pub use secrets::{OperatorView, SecretView, TokenView, VersionView};
+pub use secrets::{HoldingView, OperatorView, SecretView, TokenView, VersionView};
 pub use workspaces::{Impact, PeerView, StateView, WorkspaceView};
 
 pub(crate) use agents::*;

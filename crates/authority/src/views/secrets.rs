@@ -23,7 +23,7 @@ use crate::{
     refusal::Refusal,
     tables::{
         credentials::{self, CredentialRow},
-        operators, policies,
+        operators, policies, runs,
         secrets::{self, SecretRow},
         versions, workspaces,
     },
@@ -44,6 +44,8 @@ pub struct SecretView {
     pub latest_version: i64,
     /// The version agents are given.
     pub active_version: Option<i64>,
+    /// The version that the workspace's running agent was given; absent for the organisation's own list.
+    pub running_version: Option<i64>,
     /// `live`, `deleted` or `slot`.
     pub state: String,
     /// `env` or `file`.
@@ -153,6 +155,7 @@ fn view(row: SecretRow, scope: &str, origin: &str, active: &HashMap<String, (Str
         origin: origin.to_owned(),
         latest_version: row.latest,
         active_version: row.active,
+        running_version: None,
         delivery: detail.map(|(delivery, _)| delivery.clone()),
         expires_at: detail.and_then(|(_, expires)| expires.map(time)),
         key: row.key,
@@ -202,7 +205,80 @@ pub(crate) fn secret_list(conn: &mut Conn, caller: &Caller, scope: SecretScope) 
             .filter(|row| delivered(row) && !overridden.contains(&row.key))
             .map(|row| view(row, "global", "inherited", &global_active)),
     );
+    if let Some(run) = runs::live(conn, id)? {
+        let has = given(&run.versions);
+        for secret in &mut list {
+            let scope = if secret.scope == "global" { "organisation" } else { own_scope.as_str() };
+            secret.running_version =
+                has.get(&secret.key).filter(|given| given.scope == scope).map(|given| given.version);
+        }
+    }
     Ok(list)
+}
+
+/// What a run was given of one key.
+#[derive(Deserialize)]
+struct Given {
+    version: i64,
+    scope: String,
+}
+
+fn given(versions: &str) -> HashMap<String, Given> {
+    serde_json::from_str(versions).unwrap_or_default()
+}
+
+/// A running agent and what it has of one key.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct HoldingView {
+    /// The workspace.
+    pub workspace_id: WorkspaceId,
+    /// Its name.
+    pub name: String,
+    /// The run.
+    pub boot_id: portcullis_kernel::id::BootId,
+    /// `workspace` or `global`: whose version it has. Absent when it has none.
+    pub scope: Option<String>,
+    /// The version it has.
+    pub running_version: Option<i64>,
+    /// The version it would be given now.
+    pub active_version: Option<i64>,
+    /// It has what it would be given now.
+    pub current: bool,
+}
+
+/// Which version of a key runs where: every running agent that has one, or would be given one.
+pub(crate) fn holdings(conn: &mut Conn, caller: &Caller, key: &SecretKey) -> Result<Vec<HoldingView>, Refusal> {
+    need(caller, Scope::SecretsRead)?;
+    let row_of = |conn: &mut Conn, scope| -> Result<Option<i64>, Refusal> {
+        let row = secrets::find(conn, scope, key.as_str())?.filter(|row| row.state == "live");
+        Ok(row.and_then(|row| row.active))
+    };
+    let global = row_of(conn, SecretScope::Organisation)?;
+    let mut all = Vec::new();
+    for run in runs::all_live(conn)? {
+        if in_sight(caller, run.workspace).is_err() {
+            continue;
+        }
+        let Some(workspace) = workspaces::find(conn, run.workspace)? else { continue };
+        let own = row_of(conn, SecretScope::Workspace(run.workspace))?;
+        let wanted = own.map(|version| (version, run.workspace.to_string()));
+        let wanted = wanted.or_else(|| global.map(|version| (version, "organisation".to_owned())));
+        let has = given(&run.versions).remove(key.as_str()).map(|given| (given.version, given.scope));
+        if wanted.is_none() && has.is_none() {
+            continue;
+        }
+        let word = |scope: &str| if scope == "organisation" { "global" } else { "workspace" }.to_owned();
+        all.push(HoldingView {
+            workspace_id: run.workspace,
+            name: workspace.name,
+            boot_id: run.boot,
+            current: wanted == has,
+            scope: has.as_ref().map(|(_, scope)| word(scope)),
+            running_version: has.map(|(version, _)| version),
+            active_version: wanted.map(|(version, _)| version),
+        });
+    }
+    Ok(all)
 }
 
 pub(crate) fn version_list(

@@ -58,7 +58,7 @@ pub struct AgentArgs {
     /// Serve A2A on this loopback address; callers show the agent's own token
     #[arg(long, value_name = "ADDR:PORT")]
     pub listen: Option<SocketAddr>,
-    /// Time between heartbeats in a turn
-    #[arg(long, value_name = "MS", hide = true, default_value_t = 15_000, value_parser = clap::value_parser!(u64).range(1..))]
-    pub heartbeat_ms: u64,
+    /// Time between heartbeats [default: what the control plane asks for]
+    #[arg(long, value_name = "MS", hide = true, value_parser = clap::value_parser!(u64).range(1..))]
+    pub heartbeat_ms: Option<u64>,
 }

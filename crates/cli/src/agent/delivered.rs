@@ -91,9 +91,16 @@ impl Delivered {
             let long = value.reveal().len() >= REDACTED_BYTES_MIN;
             if long && text.contains(value.reveal()) { text.replace(value.reveal(), "[redacted]") } else { text }
         };
-        match &self.values {
-            Values::Environment => environment::values().iter().fold(text.to_owned(), redact),
-            Values::Pulled(bundle) => bundle.values.values().fold(text.to_owned(), redact),
-        }
+        let found;
+        let mut values: Vec<&Hidden> = match &self.values {
+            Values::Environment => {
+                found = environment::values();
+                found.iter().collect()
+            }
+            Values::Pulled(bundle) => bundle.values.values().collect(),
+        };
+        // The longest first: a value may be part of another.
+        values.sort_by_key(|value| std::cmp::Reverse(value.reveal().len()));
+        values.into_iter().fold(text.to_owned(), redact)
     }
 }

@@ -2,6 +2,9 @@
 
 use std::collections::VecDeque;
 
+use super::boundary;
+use super::delivered::Delivered;
+
 /// Longest note, in bytes.
 pub const NOTE_BYTES_MAX: usize = 16 * 1024;
 /// Most contexts that are named.
@@ -30,7 +33,7 @@ impl Record {
     }
 
     /// The note.
-    pub fn note(&self, mind: &str, conversation: &[String]) -> String {
+    pub fn note(&self, mind: &str, conversation: &[String], delivered: &Delivered) -> String {
         let mut note = format!("mind: {mind}\nturns in this boot: {}, of which {} failed\n", self.turns, self.failed);
         if !self.contexts.is_empty() {
             note.push_str("last contexts, latest first:\n");
@@ -44,27 +47,31 @@ impl Record {
                 note.push_str(&format!("- {line}\n"));
             }
         }
-        note.truncate(note.floor_char_boundary(NOTE_BYTES_MAX));
+        // Redacted before it is cut: half a value is not recognised.
+        let mut note = delivered.redact(&note);
+        note.truncate(boundary(&note, NOTE_BYTES_MAX));
         note
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::delivered::{Bundle, Values};
     use super::*;
 
     #[test]
     fn a_note_is_never_too_long() {
+        let delivered = Delivered { values: Values::Pulled(Bundle::default()), context: None };
         let mut record = Record::default();
         record.ran(Some("a"), false);
         record.ran(Some("b"), true);
         record.ran(Some("a"), false);
-        let note = record.note("echo", &[]);
+        let note = record.note("echo", &[], &delivered);
         assert_eq!(
             note,
             "mind: echo\nturns in this boot: 3, of which 1 failed\nlast contexts, latest first:\n- a\n- b\n"
         );
-        let note = record.note("model", &vec!["é".repeat(1001); 100]);
+        let note = record.note("model", &vec!["é".repeat(1001); 100], &delivered);
         assert!(note.len() <= NOTE_BYTES_MAX && note.len() > NOTE_BYTES_MAX - 4);
     }
 }

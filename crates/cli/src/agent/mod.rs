@@ -39,6 +39,10 @@ pub async fn run(context: &Context, args: &AgentArgs) -> Result<Exit, Error> {
     // Before anything else: a stop that comes while starting is a stop.
     let stop = stop_signal()?;
     let mut stop = std::pin::pin!(stop);
+    if context.has_token_file() {
+        return Err(Error::usage("an agent's token is not given with --token-file")
+            .hint("its runtime names it in PORTCULLIS_TOKEN_FILE; an external agent keeps it in --state"));
+    }
     let mind = Mind::new(args, output)?;
     let base = context.url().ok_or_else(|| Error::usage("which control plane? give --url or PORTCULLIS_URL"))?;
     let base = client::parse_base(base)?;
@@ -52,12 +56,17 @@ pub async fn run(context: &Context, args: &AgentArgs) -> Result<Exit, Error> {
         None => Delivered { values: Values::Environment, context: delivered_context(output) },
         Some(_) => Delivered { values: Values::Pulled(delivered::Bundle::default()), context: None },
     };
-    let mut work = Work::new(plane, mind, delivered, place.state, Duration::from_millis(args.heartbeat_ms), output);
+    let heartbeat = args.heartbeat_ms.map(Duration::from_millis);
+    let external = place.state.is_some();
+    let mut work = Work::new(plane, mind, delivered, place.state, heartbeat, output);
     let ended = tokio::select! {
         ended = work.run(&card) => Some(ended),
         () = &mut stop => None,
     };
     match ended {
+        Some(Err(error)) if external && error.exit == Exit::Denied => {
+            Err(error.hint("to enrol again, remove the directory of `--state` and ask for a new code"))
+        }
         Some(ended) => ended,
         None => Ok(work.stopped().await),
     }
@@ -88,6 +97,11 @@ impl Place {
         state.enrol(base, workspace, args.enrol_code_file.as_deref(), output).await?;
         Ok(Self { workspace: workspace.clone(), token_file: state.token_file(), state: Some(state) })
     }
+}
+
+/// The last place not after this many bytes where a text may be cut.
+fn boundary(text: &str, bytes: usize) -> usize {
+    (0..=bytes.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default()
 }
 
 /// The restart context that was put beside this agent. An agent works without it, and says that it does.

@@ -74,6 +74,13 @@ impl Answer {
     }
 }
 
+/// The answer to a registration.
+#[derive(Deserialize)]
+pub struct Registered {
+    /// How often a sign of life is wanted, in seconds.
+    pub heartbeat_s: Option<u64>,
+}
+
 /// Who wrote.
 #[derive(Deserialize, Default)]
 #[serde(default)]
@@ -164,9 +171,9 @@ impl Plane {
     }
 
     /// Says that this agent is there and what it can do.
-    pub async fn register(&self, card: &Value) -> Result<(), Miss> {
+    pub async fn register(&self, card: &Value) -> Result<Registered, Miss> {
         let body = json!({"id": self.workspace, "agent_card": card, "capabilities": {"handoff": true}});
-        self.send(Method::POST, "/registry/register", Some(&body), REQUEST_TIMEOUT).await.map(drop)
+        self.send(Method::POST, "/registry/register", Some(&body), REQUEST_TIMEOUT).await?.read()
     }
 
     /// Waits for work. The start of a turn, and the heartbeat of the working loop.

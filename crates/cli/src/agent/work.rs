@@ -15,6 +15,10 @@ use crate::error::Error;
 use crate::exit::Exit;
 use crate::output::Output;
 
+/// Time between signs of life, unless somebody says otherwise.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// What the control plane may ask for, in seconds.
+const HEARTBEAT_S: std::ops::RangeInclusive<u64> = 1..=300;
 /// How many turns are known to have been run. One is open at a time, so the last would do; the rest is for a control plane
 /// that was set back.
 const EXECUTED_MAX: usize = 1024;
@@ -42,6 +46,10 @@ pub struct Work {
     /// External agents only.
     state: Option<State>,
     heartbeat: Duration,
+    /// The command line's word about it stands above the control plane's.
+    heartbeat_is_given: bool,
+    /// The version that a bundle was last pulled for: one that is named differently when pulled is not pulled for ever.
+    pulled_for: Option<String>,
     output: Output,
     started: Instant,
     last_beat: Instant,
@@ -60,7 +68,7 @@ impl Work {
         mind: Mind,
         delivered: Delivered,
         state: Option<State>,
-        heartbeat: Duration,
+        heartbeat: Option<Duration>,
         output: Output,
     ) -> Self {
         let started = Instant::now();
@@ -70,7 +78,9 @@ impl Work {
             mind,
             delivered,
             state,
-            heartbeat,
+            heartbeat: heartbeat.unwrap_or(HEARTBEAT),
+            heartbeat_is_given: heartbeat.is_some(),
+            pulled_for: None,
             output,
             started,
             last_beat: started,
@@ -127,11 +137,15 @@ impl Work {
         }
     }
 
-    async fn register(&self, card: &Value) -> Result<(), Error> {
+    async fn register(&mut self, card: &Value) -> Result<(), Error> {
         let mut patience = Patience::new(self.output);
         loop {
             match self.plane.register(card).await {
-                Ok(()) => {
+                Ok(registered) => {
+                    let asked = registered.heartbeat_s.filter(|seconds| HEARTBEAT_S.contains(seconds));
+                    if let Some(seconds) = asked.filter(|_| !self.heartbeat_is_given) {
+                        self.heartbeat = Duration::from_secs(seconds);
+                    }
                     self.output.note(&format!("agent: registered for workspace {}", self.plane.workspace()));
                     return Ok(());
                 }
@@ -185,6 +199,9 @@ impl Work {
             ending = self.mind.answer(&turn.message, &turn.id, &self.delivered) => ending,
             lost = beating => return Err(lost),
         };
+        if ending == Ending::Die {
+            return Ok(ending);
+        }
         let failed = matches!(ending, Ending::Failed(_));
         self.record.ran(turn.message.context_id.as_deref(), failed);
         let how = if failed { "failed" } else { "completed" };
@@ -244,29 +261,31 @@ impl Work {
     }
 
     fn note(&self) -> String {
-        self.delivered.redact(&self.record.note(self.mind.name(), &self.mind.open_conversation()))
+        let conversation = self.mind.open_conversation(&self.delivered);
+        self.record.note(self.mind.name(), &conversation, &self.delivered)
     }
 
     /// The last word of a stopped agent. Bounded: whoever stopped it will not wait long.
     pub async fn stopped(&self) -> Exit {
-        let said = match &self.phase {
-            Phase::Running => {
-                self.output.note("agent: stopped in the middle of a turn");
-                return Exit::Fault;
+        if matches!(self.phase, Phase::Running) {
+            self.output.note("agent: stopped in the middle of a turn");
+            return Exit::Fault;
+        }
+        let ended = tokio::time::timeout(LAST_WORD, async {
+            match &self.phase {
+                // It ran, and that must be heard, or it is lost; once more does no harm.
+                Phase::Ending { turn, ending } => self.deliver(turn, ending).await.is_ok(),
+                Phase::Idle | Phase::Running => true,
             }
-            Phase::Ending { turn, ending } => {
-                tokio::time::timeout(LAST_WORD, self.deliver(turn, ending)).await.is_ok_and(|said| said.is_ok())
-            }
-            Phase::Idle if self.noted => true,
-            Phase::Idle => {
-                let note = self.note();
-                // Not there is not in the way: a note that nobody takes is no reason to be killed.
-                let _ = tokio::time::timeout(LAST_WORD, self.plane.hand_off(&note)).await;
-                true
-            }
-        };
+        });
+        let ended = ended.await.unwrap_or(false);
+        if ended && !self.noted {
+            let note = self.note();
+            // A note that nobody takes is no reason to be killed.
+            let _ = tokio::time::timeout(LAST_WORD, self.plane.hand_off(&note)).await;
+        }
         self.output.note("agent: stopped");
-        if said { Exit::Ok } else { Exit::Fault }
+        if ended { Exit::Ok } else { Exit::Fault }
     }
 
     /// External agents hold a lease; a claim alone does not renew it.
@@ -288,14 +307,18 @@ impl Work {
     /// Pulls again if another bundle is to be used than the one it holds.
     async fn keep_up(&mut self, version: Option<&str>) -> Result<(), Error> {
         let Values::Pulled(bundle) = &self.delivered.values else { return Ok(()) };
-        if version.is_none_or(|version| version == bundle.version) {
+        let Some(version) = version.filter(|version| *version != bundle.version) else { return Ok(()) };
+        if self.pulled_for.as_deref() == Some(version) {
             return Ok(());
         }
-        self.pull(false).await
+        if self.pull(false).await? {
+            self.pulled_for = Some(version.to_owned());
+        }
+        Ok(())
     }
 
-    /// Pulls the bundle. Without a first one there is no work; a later refusal leaves the one it holds.
-    async fn pull(&mut self, first: bool) -> Result<(), Error> {
+    /// Pulls the bundle; whether there is a new one. Without a first one there is no work; a later refusal leaves the one it holds.
+    async fn pull(&mut self, first: bool) -> Result<bool, Error> {
         let mut patience = Patience::new(self.output);
         loop {
             match self.plane.values().await {
@@ -303,13 +326,13 @@ impl Work {
                     let bundle = Bundle::read(&answer)?;
                     self.output.note(&format!("agent: holds {} values, version {}", bundle.len(), bundle.version));
                     self.delivered.values = Values::Pulled(bundle);
-                    return Ok(());
+                    return Ok(true);
                 }
                 Err(Miss::Lost(problem)) => return Err(lost(*problem)),
                 Err(Miss::Refused(problem)) if first => return Err((*problem).into()),
                 Err(Miss::Refused(problem)) => {
                     self.output.note(&format!("agent: the bundle is refused: {} {}", problem.status, problem.code));
-                    return Ok(());
+                    return Ok(false);
                 }
                 Err(Miss::Away(why)) => patience.wait("pulling the bundle", &why).await,
             }

@@ -7,6 +7,8 @@ pub mod key;
 pub mod login;
 pub mod operator;
 pub mod replay;
+pub mod running;
+pub mod runtime;
 pub mod secret;
 pub mod secret_import;
 pub mod token;

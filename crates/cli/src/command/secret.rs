@@ -34,6 +34,8 @@ pub enum SecretCommand {
     Activate(ActivateArgs),
     /// List the versions of a key
     Versions(KeyArgs),
+    /// Show which version of a key each running agent has
+    Running(RunningArgs),
     /// Import a `.env` or JSON file after a preview
     Import(secret_import::ImportArgs),
     /// Ask a human for a value you will never see
@@ -117,6 +119,13 @@ pub struct SetArgs {
     if_absent: bool,
 }
 
+/// `secret running`
+#[derive(Args)]
+pub struct RunningArgs {
+    /// Key
+    key: String,
+}
+
 /// `secret destroy`
 #[derive(Args)]
 pub struct DestroyArgs {
@@ -184,6 +193,12 @@ pub async fn run(context: &Context, command: &SecretCommand) -> Result<Exit, Err
             let versions = client.json(&Call::get(key_path(&client, args, "/versions").await?)).await?;
             let columns = ["version", "state", "active", "created_at", "created_by", "approved_by", "origin", "reason"];
             context.output.list(&versions, &columns)?;
+            Ok(Exit::Ok)
+        }
+        SecretCommand::Running(args) => {
+            let held = client.json(&Call::get(path(&["secrets", &args.key, "running"]))).await?;
+            let columns = ["workspace_id", "name", "scope", "running_version", "active_version", "current"];
+            context.output.list(&held, &columns)?;
             Ok(Exit::Ok)
         }
         SecretCommand::Set(args) => set(context, &client, args).await,

@@ -23,6 +23,8 @@ pub enum TokenCommand {
     Mint(MintArgs),
     /// Fetch a token that was approved, with its one-time claim token
     Claim(ClaimArgs),
+    /// Issue a one-time code with which an agent that runs elsewhere enrols
+    Enrol(EnrolArgs),
     /// Revoke a token and everything minted with it
     Revoke(RevokeArgs),
 }
@@ -74,6 +76,19 @@ pub struct ClaimArgs {
     out: Option<PathBuf>,
 }
 
+/// `token enrol`
+#[derive(Args)]
+pub struct EnrolArgs {
+    /// The agent's workspace (name or id)
+    workspace: String,
+    /// How long the code can be used
+    #[arg(long, value_name = "SECONDS")]
+    expires_in_s: Option<u64>,
+    /// Write the code to this new file (0600)
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
 /// `token revoke`
 #[derive(Args)]
 pub struct RevokeArgs {
@@ -104,6 +119,11 @@ pub async fn run(context: &Context, command: &TokenCommand) -> Result<Exit, Erro
             let claim = Hidden::read(&args.claim_file)?.without_final_newline();
             let call = Call::post("/auth/token-claims", &json!({ "claim_token": claim.reveal() }));
             hand_out(context, sink, client.json(&call).await?)
+        }
+        TokenCommand::Enrol(args) => {
+            let at = path(&["workspaces", &workspace_id(&client, &args.workspace).await?, "enrolments"]);
+            let call = Call::post(at, &given(json!({ "expires_in_s": args.expires_in_s })));
+            issue(context, &client, &call, args.out.as_deref(), "code").await
         }
         TokenCommand::Revoke(args) => {
             let at = format!("{}{}", tokens_path(&client, args.workspace.as_deref()).await?, path(&[&args.id]));
@@ -137,15 +157,30 @@ async fn mint(context: &Context, client: &Client, args: &MintArgs) -> Result<Exi
     if args.dry_run || deliver_to.is_some() {
         return context.submit(client, call, args.dry_run, |_| format!("minted and delivered {}", args.name)).await;
     }
+    issue(context, client, &call, args.out.as_deref(), "auth_token").await
+}
+
+/// Has a token or a code made, and hands it out.
+async fn issue(
+    context: &Context,
+    client: &Client,
+    call: &Call,
+    out: Option<&Path>,
+    member: &str,
+) -> Result<Exit, Error> {
     // Before the request: a token that nobody can take must not be minted.
-    let sink = Sink::open(args.out.as_deref())?;
-    let answer = client.send(&call).await?;
+    let sink = Sink::open(out)?;
+    let answer = client.send(call).await?;
     if answer.status == 202 {
         sink.discard();
         return context.settle(answer, false, |_| String::new());
     }
     match answer.into_json() {
-        Ok(value) => hand_out(context, sink, value),
+        Ok(mut value) => {
+            let plain = value[member].take();
+            value["auth_token"] = plain;
+            hand_out(context, sink, value)
+        }
         Err(error) => {
             sink.discard();
             Err(error)

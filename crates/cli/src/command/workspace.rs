@@ -4,6 +4,8 @@ use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::json;
 
+use super::running;
+use super::runtime::RuntimeArgs;
 use crate::client::{Call, path};
 use crate::context::{Context, given};
 use crate::error::Error;
@@ -19,6 +21,8 @@ pub enum WorkspaceCommand {
     Create(CreateArgs),
     /// Show one workspace
     Get(OneArgs),
+    /// Change how its agent runs
+    Configure(ConfigureArgs),
     /// Change the name
     Rename(RenameArgs),
     /// Put it under another parent
@@ -27,6 +31,20 @@ pub enum WorkspaceCommand {
     Remove(RemoveArgs),
     /// Restart its agent at the end of the running turn
     Restart(ChangeArgs),
+    /// Restart its agent, the root's too, with what waits to be applied
+    Apply(ChangeArgs),
+    /// Stop its agent in the middle of its turn
+    ForceStop(running::ForceStopArgs),
+    /// Show its agent's log
+    Logs(running::LogsArgs),
+    /// Send its agent a message and wait for the reply
+    Send(running::SendArgs),
+    /// List the conversation with its agent
+    Messages(running::ListArgs),
+    /// List what its agent worked on
+    Turns(running::ListArgs),
+    /// List the runs of its agent, and which versions of secrets each has
+    Runs(running::ListArgs),
     /// Pause it and everything below it
     Pause(ChangeArgs),
     /// Resume it
@@ -63,12 +81,20 @@ pub struct CreateArgs {
     /// Name or id of the parent [default: the root]
     #[arg(long)]
     parent: Option<String>,
-    /// How its agent runs
-    #[arg(long)]
-    runtime: Option<String>,
+    #[command(flatten)]
+    runtime: RuntimeArgs,
     /// Only show what would happen
     #[arg(long)]
     dry_run: bool,
+}
+
+/// `workspace configure`
+#[derive(Args)]
+pub struct ConfigureArgs {
+    #[command(flatten)]
+    change: ChangeArgs,
+    #[command(flatten)]
+    runtime: RuntimeArgs,
 }
 
 /// `workspace rename`
@@ -101,26 +127,54 @@ pub struct RemoveArgs {
 }
 
 pub async fn run(context: &Context, command: &WorkspaceCommand) -> Result<Exit, Error> {
+    const MESSAGES: [&str; 6] = ["position", "direction", "status", "text", "reply", "created_at"];
+    const TURNS: [&str; 5] = ["id", "state", "message_id", "started_at", "ended_at"];
+    const RUNS: [&str; 8] =
+        ["boot_id", "generation", "state", "reason", "started_at", "ended_at", "cause", "exit_code"];
+    match command {
+        WorkspaceCommand::Logs(args) => return running::logs(context, args).await,
+        WorkspaceCommand::Send(args) => return running::send(context, args).await,
+        WorkspaceCommand::ForceStop(args) => return running::force_stop(context, args).await,
+        WorkspaceCommand::Messages(args) => return running::list(context, args, "messages", &MESSAGES).await,
+        WorkspaceCommand::Turns(args) => return running::list(context, args, "turns", &TURNS).await,
+        WorkspaceCommand::Runs(args) => return running::list(context, args, "runs", &RUNS).await,
+        _ => {}
+    }
     let client = context.client()?;
     let (target, dry_run) = match command {
         WorkspaceCommand::List => {
             let all = client.json(&Call::get("/workspaces")).await?;
-            context.output.list(&all, &["id", "name", "kind", "role", "parent_id", "status", "restart_debt"])?;
+            context.output.list(
+                &all,
+                &["id", "name", "kind", "runtime", "status", "status_reason", "turn_since", "queued", "restart_debt"],
+            )?;
             return Ok(Exit::Ok);
         }
         WorkspaceCommand::Create(args) => return create(context, args).await,
         WorkspaceCommand::Get(args) | WorkspaceCommand::Peers(args) => (&args.workspace, false),
-        WorkspaceCommand::Restart(args) | WorkspaceCommand::Pause(args) | WorkspaceCommand::Resume(args) => {
-            (&args.workspace, args.dry_run)
-        }
-        WorkspaceCommand::Rename(RenameArgs { change, .. })
+        WorkspaceCommand::Restart(args)
+        | WorkspaceCommand::Apply(args)
+        | WorkspaceCommand::Pause(args)
+        | WorkspaceCommand::Resume(args) => (&args.workspace, args.dry_run),
+        // Answered above.
+        WorkspaceCommand::Logs(_)
+        | WorkspaceCommand::Send(_)
+        | WorkspaceCommand::ForceStop(_)
+        | WorkspaceCommand::Messages(_)
+        | WorkspaceCommand::Turns(_)
+        | WorkspaceCommand::Runs(_) => return Ok(Exit::Ok),
+        WorkspaceCommand::Configure(ConfigureArgs { change, .. })
+        | WorkspaceCommand::Rename(RenameArgs { change, .. })
         | WorkspaceCommand::Move(MoveArgs { change, .. })
         | WorkspaceCommand::Remove(RemoveArgs { change, .. }) => (&change.workspace, change.dry_run),
     };
     let id = workspace_id(&client, target).await?;
     let here = path(&["workspaces", &id]);
     let (call, done) = match command {
-        WorkspaceCommand::List | WorkspaceCommand::Create(_) => return Ok(Exit::Ok),
+        WorkspaceCommand::Configure(args) => {
+            let runtime = args.runtime.to_json()?.ok_or_else(|| Error::usage("nothing to change"))?;
+            (Call::patch(here, &json!({ "runtime": runtime })), "configured")
+        }
         WorkspaceCommand::Get(_) => {
             context.output.object(&client.json(&Call::get(here)).await?)?;
             return Ok(Exit::Ok);
@@ -140,8 +194,10 @@ pub async fn run(context: &Context, command: &WorkspaceCommand) -> Result<Exit, 
             (args.confirm.iter().fold(call, |call, name| call.query("confirm", name)), "removed")
         }
         WorkspaceCommand::Restart(_) => (Call::new(Method::POST, format!("{here}/restart")), "restart requested for"),
+        WorkspaceCommand::Apply(_) => (Call::new(Method::POST, format!("{here}/apply")), "applying to"),
         WorkspaceCommand::Pause(_) => (Call::new(Method::POST, format!("{here}/pause")), "paused"),
         WorkspaceCommand::Resume(_) => (Call::new(Method::POST, format!("{here}/resume")), "resuming"),
+        _ => return Ok(Exit::Ok),
     };
     context.submit(&client, call, dry_run, |_| format!("{done} {target}")).await.map_err(name_children)
 }
@@ -152,7 +208,7 @@ async fn create(context: &Context, args: &CreateArgs) -> Result<Exit, Error> {
         Some(parent) => Some(workspace_id(&client, parent).await?),
         None => None,
     };
-    let body = json!({ "name": args.name, "role": args.role, "parent_id": parent, "runtime": args.runtime });
+    let body = json!({ "name": args.name, "role": args.role, "parent_id": parent, "runtime": args.runtime.to_json()? });
     let call = Call::post("/workspaces", &given(body));
     context
         .submit(&client, call, args.dry_run, |made| {

@@ -56,6 +56,12 @@ impl Target {
         self
     }
 
+    /// The owner's session.
+    #[must_use]
+    pub fn owner(&self) -> &Client {
+        &self.owner
+    }
+
     /// Freshens the owner's step-up: it decides, and makes operators.
     pub(super) async fn step_up(&self) -> Result<(), Error> {
         prove(&self.owner, &self.password).await.map(drop)

@@ -44,8 +44,12 @@ pub fn run() {
 
 /// Never returns `Ok`.
 fn become_agent(stage: &Stage) -> io::Result<()> {
-    if let Some(door) = &stage.door {
-        fs::write(door, std::process::id().to_string()).map_err(|error| said("its control group", &error))?;
+    let door = stage.door.as_ref().map_or(Ok(()), |door| fs::write(door, std::process::id().to_string()));
+    // A group that can be made but not entered is like none, unless a limit rests on it.
+    if let Err(error) = door.as_ref().map_err(|error| said("its control group", error))
+        && stage.memory_is_limited
+    {
+        return Err(error);
     }
     // A session of its own is also a group of its own, which a stop can reach as a whole.
     setsid()?;

@@ -14,6 +14,20 @@ use portcullis_authority::testkit_db::TestDb;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+pub mod fleet;
+
+/// Crash points of runs, turns and their supervisor. `crash_agents.rs` crashes at each of them.
+pub const AGENT_POINTS: [&str; 8] = [
+    "turn.after_claim",
+    "turn.after_end",
+    "run.after_begin",
+    "unit.before_start",
+    "unit.after_start",
+    "run.after_drain",
+    "unit.after_stop",
+    "run.after_end",
+];
+
 /// The admin token of every server that is not asked to make its own.
 pub const ADMIN: &str = "the-admin-token-of-a-test-binary";
 /// The password of every operator.
@@ -98,11 +112,11 @@ pub fn operator(db: &TestDb, email: &str, role: &str) -> Ended {
     fed(command, &format!("{PASSWORD}\n"))
 }
 
-/// `serve` on this database with a port of the system's choice.
+/// `serve` on this database with a port of the system's choice, without agents: they would outlive it.
 pub fn serve(db: &TestDb) -> Command {
     let mut command = portcullis(db);
     command.env("PORTCULLIS_ADMIN_TOKEN", ADMIN).arg("serve").arg("--data").arg(&db.data_dir);
-    command.args(["--listen", "127.0.0.1:0"]);
+    command.args(["--listen", "127.0.0.1:0", "--no-agents"]);
     command
 }
 
@@ -227,8 +241,21 @@ impl Actor {
         Self { headers: vec![("authorization", format!("Bearer {token}"))], ..Self::nobody() }
     }
 
+    /// What it shows in this header.
+    pub fn shows(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(header, _)| *header == name).map(|(_, value)| value.as_str())
+    }
+
     /// An operator's session, stepped up.
     pub async fn session(url: &str, email: &str) -> Self {
+        let session = Self::logged_in(url, email).await;
+        let stepped = session.post(url, "/auth/step-up", json!({"password": PASSWORD})).await.expect("an answer");
+        assert_eq!(stepped.0, 200, "{}", stepped.1);
+        session
+    }
+
+    /// An operator's session that has shown its password once.
+    pub async fn logged_in(url: &str, email: &str) -> Self {
         let credentials = json!({"email": email, "password": PASSWORD});
         let request = Self::nobody().client.post(format!("{url}/auth/login")).body(credentials.to_string());
         let answer = request.header("content-type", "application/json").send().await.expect("an answer");
@@ -237,10 +264,7 @@ impl Actor {
         let cookie = cookie.to_owned();
         let body: Value = serde_json::from_str(&answer.text().await.expect("text")).expect("JSON");
         let csrf = body["csrf_token"].as_str().expect("a token").to_owned();
-        let session = Self { headers: vec![("cookie", cookie), ("x-csrf-token", csrf)], ..Self::nobody() };
-        let stepped = session.post(url, "/auth/step-up", json!({"password": PASSWORD})).await.expect("an answer");
-        assert_eq!(stepped.0, 200, "{}", stepped.1);
-        session
+        Self { headers: vec![("cookie", cookie), ("x-csrf-token", csrf)], ..Self::nobody() }
     }
 
     /// Status and body; `None` if the server went away before it had answered.

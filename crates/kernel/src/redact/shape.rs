@@ -47,12 +47,6 @@ fn upper_or_digit(byte: u8) -> bool {
     byte.is_ascii_uppercase() || byte.is_ascii_digit()
 }
 
-/// Whether one of our tokens stands anywhere in `text`, whatever its kind and whatever surrounds it.
-pub fn looks_like_token(text: &str) -> bool {
-    let text = text.as_bytes();
-    (0..text.len()).any(|at| text.get(at..).and_then(token).is_some())
-}
-
 /// Start and end of every credential, in order of the start.
 pub fn find(text: &[u8]) -> impl Iterator<Item = (usize, usize)> {
     let mut at = 0;
@@ -177,11 +171,10 @@ impl PemState {
         end.or_else(|| self.inside.then_some(line.len()))
     }
 
-    /// Looks whether a key begins on this line and does not end on it.
-    pub(super) fn note(&mut self, line: &[u8]) {
-        let begins = (0..line.len()).rev().find_map(|at| Some(at + marker(line.get(at..)?, BEGIN)?));
-        if let Some(at) = begins {
-            self.inside = find_end(line.get(at..).unwrap_or_default()).is_none();
+    /// Looks whether a key begins at this find, which reaches to the end of its line, and does not end on it.
+    pub(super) fn note(&mut self, found: &[u8]) {
+        if marker(found, BEGIN).is_some() {
+            self.inside = find_end(found).is_none();
         }
     }
 }

@@ -86,7 +86,11 @@ impl RedactStream {
     fn write(&mut self, redactor: &Redactor, cut: usize, out: &mut String) -> usize {
         let mut hits = redactor.hits(&self.line);
         let key = self.pem.continues(&self.line).filter(|end| *end > 0);
-        self.pem.note(&self.line);
+        for hit in hits.iter().filter(|hit| hit.end == self.line.len()) {
+            // A value may have been found around it.
+            let found = self.line.get(hit.start..).unwrap_or_default();
+            self.pem.note(found);
+        }
         // What was replaced before the break, and the rest of a key that began on another line.
         hits.extend(key.map(|end| Hit { start: 0, end, by: None }));
         let covered = Hit { start: 0, end: self.covered, by: None };

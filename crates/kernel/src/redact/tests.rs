@@ -101,7 +101,7 @@ fn credentials_are_known_by_their_shape() {
     ] {
         assert_eq!(redactor.redact(innocent), innocent);
     }
-    assert!(looks_like_token(&format!("x{}x", tokens[0])) && !looks_like_token("ptc_ws_"));
+    assert_eq!(redactor.redact(&format!("x{}", tokens[0])), "x[redacted:credential]");
 }
 
 #[test]

@@ -8,8 +8,8 @@ use axum::{
     response::Response,
 };
 use portcullis_authority::{
-    CARD_BYTES_MAX, CardView, Claim, HANDOFF_BYTES_MAX, MESSAGE_BYTES_MAX, PAGE_MAX, Refusal, RunView, TurnEnd,
-    TurnView,
+    CARD_BYTES_MAX, CardView, Claim, HANDOFF_BYTES_MAX, HoldingView, MESSAGE_BYTES_MAX, PAGE_MAX, Refusal, RunView,
+    TurnEnd, TurnView,
 };
 use portcullis_kernel::{
     deed::{WorkspaceApply, WorkspaceForceStop},
@@ -72,6 +72,8 @@ pub(super) fn operations() -> Vec<Operation> {
         ),
         route!(get("run_list", "/workspaces/{id}/runs", "Runs of the agent, newest first"), runs)
             .output::<Vec<RunView>>(),
+        route!(get("secret_holdings", "/secrets/{key}/running", "Which version of a key runs where"), holdings)
+            .output::<Vec<HoldingView>>(),
         route!(get("log_read", "/workspaces/{id}/logs", "The agent's log, redacted"), logs),
         route!(
             post("workspace_apply", "/workspaces/{id}/apply", "Restart the agent after its turn, with what waits"),
@@ -234,6 +236,12 @@ async fn turns(call: Call) -> Result<Response, Refusal> {
 async fn runs(call: Call) -> Result<Response, Refusal> {
     call.only_query(&["limit"])?;
     ok(&call.app.authority.runs(call.caller()?, call.path("id")?, limit(&call)?).await?)
+}
+
+async fn holdings(call: Call) -> Result<Response, Refusal> {
+    call.only_query(&[])?;
+    let key = wire::key(&call.path::<String>("key")?)?;
+    ok(&call.app.authority.secret_holdings(call.caller()?, key).await?)
 }
 
 /// How long to wait for something new.

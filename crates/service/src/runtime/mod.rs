@@ -11,6 +11,8 @@ use portcullis_kernel::{
     secret::Environment,
 };
 
+pub mod container;
+mod container_environment;
 mod environment;
 pub mod process;
 
@@ -182,4 +184,12 @@ pub struct Places {
     pub secrets: PathBuf,
     /// The program itself: shim and built-in agent.
     pub program: PathBuf,
+}
+
+/// Runs file work on a thread that may block.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, RuntimeFault> + Send + 'static,
+) -> Result<T, RuntimeFault> {
+    let panicked = |_| RuntimeFault::Transient("file work was given up".to_owned());
+    tokio::task::spawn_blocking(work).await.map_err(panicked)?
 }

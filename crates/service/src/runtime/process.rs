@@ -43,6 +43,8 @@ use place::{Layout, fault};
 
 pub use cgroup::{Leaf, Parent};
 pub use log::{LOG_FILE_BYTES_MAX, LogWriter};
+pub(super) use place::seed;
+
 pub use place::UID_BASE;
 pub use record::{read_record, write_record};
 pub use sweep::{BOOT_VARIABLE, Mark, Process, find, kill};
@@ -59,6 +61,10 @@ const LEFTOVERS_WAIT: Duration = Duration::from_secs(5);
 
 /// How often a unit is looked at whose shim cannot be waited for.
 const POLL: Duration = Duration::from_millis(250);
+
+/// How often, and after which pause, a program is started again that is still open for writing somewhere.
+const BUSY_MAX: u32 = 50;
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
 /// Where programs are looked for.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -114,11 +120,19 @@ impl ProcessRuntime {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
         ours.set_nonblocking(true)?;
         let mut ours = UnixStream::from_std(ours)?;
+        let mut busy = 0;
         let mut command = Command::new(&self.inner.program);
         command.arg("unit").arg(unit.workspace.to_string()).arg(unit.boot.to_string());
         command.env_clear().current_dir("/");
         command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut child = command.spawn()?;
+        let mut child = loop {
+            match command.spawn() {
+                // Another thread forked while the copy was written, and its child has not come to its exec yet.
+                Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy && busy < BUSY_MAX => busy += 1,
+                spawned => break spawned?,
+            }
+            tokio::time::sleep(BUSY_PAUSE).await;
+        };
         // Its end of the socket is still in there, and would keep it from ever ending.
         drop(command);
         let answer = timeout(START_WAIT, async {
@@ -186,6 +200,7 @@ impl Inner {
         environment::write_files(&secrets, &environment, user).map_err(fault("the secret files"))?;
         environment::write_token(&token, &environment, user).map_err(fault("the token's file"))?;
         environment::write_private(&restart, context.as_bytes(), user).map_err(fault("the restart context"))?;
+        layout.give_run(unit, user).map_err(fault("the unit's directories"))?;
         for (name, value) in [
             ("PATH", Path::new(PATH)),
             ("LANG", Path::new("C.UTF-8")),

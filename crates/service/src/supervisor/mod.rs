@@ -10,7 +10,6 @@ mod unit;
 
 use std::{
     collections::HashMap,
-    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -41,10 +40,6 @@ pub struct Settings {
     pub url: String,
     /// Directories and the program.
     pub places: Places,
-    /// Socket of the container engine, if containers may be used.
-    pub engine: Option<PathBuf>,
-    /// The network containers are put into.
-    pub network: String,
 }
 
 /// What every unit's task shares.

@@ -4,11 +4,18 @@ use std::time::Duration;
 
 use portcullis_kernel::{runtime::RuntimeKind, secret::Environment};
 
-use crate::runtime::{Exit, Launch, LogPiece, LogRange, Runtime, RuntimeFault, Sight, Unit, process::ProcessRuntime};
+use crate::runtime::{
+    Exit, Launch, LogPiece, LogRange, Runtime, RuntimeFault, Sight, Unit, container::ContainerRuntime,
+    process::ProcessRuntime,
+};
+
+/// Grace of agents that end with their server, in milliseconds.
+const END_ALL_MS: i64 = 2_000;
 
 /// The runtimes of this server. A kind it does not have is a fault with words, never a silent nothing.
 pub struct Runtimes {
     process: ProcessRuntime,
+    container: Option<ContainerRuntime>,
 }
 
 macro_rules! on {
@@ -18,7 +25,11 @@ macro_rules! on {
                 let $runtime = &$self.process;
                 $call
             }
-            RuntimeKind::Container | RuntimeKind::External => $missing,
+            RuntimeKind::Container => match &$self.container {
+                Some($runtime) => $call,
+                None => $missing,
+            },
+            RuntimeKind::External => $missing,
         }
     };
 }
@@ -28,9 +39,9 @@ fn missing(kind: RuntimeKind) -> RuntimeFault {
 }
 
 impl Runtimes {
-    /// With a process runtime.
-    pub fn new(process: ProcessRuntime) -> Self {
-        Self { process }
+    /// Processes, and containers where there is an engine.
+    pub fn new(process: ProcessRuntime, container: Option<ContainerRuntime>) -> Self {
+        Self { process, container }
     }
 
     pub(crate) async fn start(&self, kind: RuntimeKind, launch: Launch) -> Result<(), RuntimeFault> {
@@ -81,6 +92,12 @@ impl Runtimes {
             }
         }
         all
+    }
+
+    /// Ends everything there is here and forgets it.
+    pub(crate) async fn end_all(&self) {
+        let ending = self.units().await.into_iter().map(|(kind, unit)| self.end_orphan(kind, unit, true, END_ALL_MS));
+        futures_util::future::join_all(ending).await;
     }
 
     /// Ends a unit that no row knows, and forgets what has ended.

@@ -32,13 +32,21 @@ const LOGS_KEPT: usize = 3;
 struct Memory {
     /// Since when this server watches: what was not heard before cannot be counted against the agent.
     adopted_at: Timestamp,
-    /// What was refused for this generation is not tried before then: each try leaves an event.
+    /// A start that was refused for this generation is not tried before then: each try leaves an event.
     refused: Option<(i64, Timestamp)>,
+    /// What a human was asked for this generation is not asked again before then.
+    asked: Option<(i64, Timestamp)>,
 }
 
 impl Memory {
-    fn refused(&self, generation: i64, now: Timestamp) -> Option<Timestamp> {
-        self.refused.filter(|(of, until)| *of == generation && now < *until).map(|(_, until)| until)
+    /// Until when nothing may be done about a step.
+    fn rests(&self, step: &Step, generation: i64, now: Timestamp) -> Option<Timestamp> {
+        let memory = match step {
+            Step::Start => self.refused,
+            Step::Ask => self.asked,
+            Step::Wait { .. } | Step::Drain | Step::Undrain | Step::Stop { .. } | Step::Observe => None,
+        };
+        memory.filter(|(of, until)| *of == generation && now < *until).map(|(_, until)| until)
     }
 }
 
@@ -59,7 +67,7 @@ pub(super) async fn supervise(
     bell: &Notify,
     mut stopping: watch::Receiver<bool>,
 ) {
-    let mut memory = Memory { adopted_at: shared.authority.now(), refused: None };
+    let mut memory = Memory { adopted_at: shared.authority.now(), refused: None, asked: None };
     let mut failures = 0_u32;
     loop {
         if *stopping.borrow() {
@@ -150,9 +158,7 @@ async fn pass(shared: &Arc<Shared>, id: WorkspaceId, memory: &mut Memory) -> Res
         hopeless: state.hopeless.as_deref(),
     };
     let step = lifecycle::next(&view, now, &shared.settings.timings);
-    if matches!(step, Step::Start | Step::Ask)
-        && let Some(until) = memory.refused(state.desired_generation, now)
-    {
+    if let Some(until) = memory.rests(&step, state.desired_generation, now) {
         return Ok(Pass::Rest(Some(until), live.zip(unit)));
     }
     act(shared, &state, live, unit, step, memory).await
@@ -192,8 +198,9 @@ async fn act(
         (Step::Ask, ..) => {
             let minutes = state.turn_since.map_or(0, |since| now.since_ms(since) / 60_000);
             authority.ask_about_turn(id, minutes).await?;
-            // A policy may forbid the question: it must not be asked without end.
-            memory.refused = Some((state.desired_generation, now.plus_ms(REFUSED_MS)));
+            // A policy may forbid the question, and a human may say no: it must not be asked without end.
+            let rest = shared.settings.timings.drain_ms.max(REFUSED_MS);
+            memory.asked = Some((state.desired_generation, now.plus_ms(rest)));
         }
         (Step::Stop { why }, Some(run), Some(unit)) => stop(shared, id, &run, unit, why).await?,
         // Nothing to stop, or nothing to observe: the rows moved on since they were read.

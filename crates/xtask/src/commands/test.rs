@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
 
 use crate::libtest::Tally;
-use crate::{postgres, step};
+use crate::{docker, postgres, step};
 
 /// Builds the crash points in, for the tests that kill the writer at each of them.
 const FAILPOINTS: &str = "portcullis/failpoints";
@@ -19,14 +19,17 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     };
     step::announce("rustfmt and clippy", components)?;
     let binaries = step::announce("postgresql", postgres::ensure)?;
+    step::announce("docker", docker::ensure)?;
     let cluster = step::announce("throw-away cluster", || postgres::Cluster::start(&binaries))?;
+    let engine = step::announce("throw-away engine", docker::Engine::start)?;
 
     // Each of these runs whatever became of the others: one run shows all there is to repair.
     let mut failures = Vec::new();
     failures.extend(step::announce("format", format).err());
     failures.extend(step::announce("lints", lints).err());
     let mut tally = Tally::default();
-    failures.extend(step::announce("tests", || tests(extra, cluster.url(), &mut tally)).err());
+    failures.extend(step::announce("tests", || tests(extra, cluster.url(), engine.socket(), &mut tally)).err());
+    failures.extend(step::announce("engine removed", || engine.stop()).err());
     failures.extend(step::announce("cluster removed", || cluster.stop()).err());
 
     // Alone on its line: continuous integration reads it.
@@ -65,10 +68,11 @@ fn lints() -> Result<(), String> {
 }
 
 /// Runs all tests, passing their output through and adding up their results.
-fn tests(extra: &[String], database: &str, tally: &mut Tally) -> Result<(), String> {
+fn tests(extra: &[String], database: &str, engine: &str, tally: &mut Tally) -> Result<(), String> {
     let mut command = step::cargo();
     command.args(["test", "--workspace", "--features", FAILPOINTS, "--no-fail-fast"]).args(extra);
     command.env("PORTCULLIS_TEST_POSTGRES_URL", database);
+    command.env(docker::VARIABLE, engine);
     // A test that lacks what it needs must fail here; elsewhere it may say that it was skipped.
     command.env("PORTCULLIS_TEST_REQUIRE_ALL", "1");
     command.stdin(Stdio::null()).stdout(Stdio::piped());

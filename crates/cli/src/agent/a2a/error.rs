@@ -102,7 +102,7 @@ impl RpcError {
     }
 
     /// The same, as another kind.
-    pub fn as_kind(mut self, kind: Kind) -> Self {
+    pub fn but(mut self, kind: Kind) -> Self {
         self.kind = kind;
         self
     }

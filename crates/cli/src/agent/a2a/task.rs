@@ -120,7 +120,7 @@ pub async fn send(server: &Server, params: &Value) -> Result<Value, RpcError> {
     let path = server.plane.own(&["messages"]);
     let answer = server.plane.send(Method::POST, &path, Some(&body), REQUEST_TIMEOUT).await.map_err(|miss| {
         let error = RpcError::of(miss);
-        if error.kind() == Kind::TaskNotFound { error.as_kind(Kind::Internal) } else { error }
+        if error.kind() == Kind::TaskNotFound { error.but(Kind::Internal) } else { error }
     })?;
     let mut stored: Stored = read(&answer.body)?;
     server.contexts.remember(&stored.id, &context);
@@ -147,7 +147,7 @@ pub async fn cancel(server: &Server, params: &Value) -> Result<Value, RpcError> 
     server.plane.send(Method::POST, &path, None, REQUEST_TIMEOUT).await.map_err(|miss| {
         let conflict = matches!(&miss, crate::agent::plane::Miss::Refused(problem) if problem.status == 409);
         let error = RpcError::of(miss);
-        if conflict { error.as_kind(Kind::TaskNotCancelable) } else { error }
+        if conflict { error.but(Kind::TaskNotCancelable) } else { error }
     })?;
     look(server, &id, None).await?.task(server)
 }

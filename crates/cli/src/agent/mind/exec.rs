@@ -20,7 +20,9 @@ use crate::error::Error;
 use crate::output::Output;
 
 /// How much of the end of standard error an error quotes, in bytes.
-const ERROR_TAIL_BYTES: usize = 2 * 1024;
+const ERROR_QUOTE_BYTES: usize = 2 * 1024;
+/// How much of it is kept: more, since a value that was cut in half would not be recognised and taken out.
+const ERROR_TAIL_BYTES: usize = ERROR_QUOTE_BYTES + 64 * 1024;
 /// How much is read at once.
 const CHUNK_BYTES: usize = 16 * 1024;
 /// How long streams are read that somebody else holds open after the command has ended.
@@ -82,7 +84,7 @@ impl Exec {
         match self.run(child, &message.text, &mut reply, &mut errors).await {
             Err(error) => Ending::Failed(format!("the command cannot be watched: {error}")),
             Ok(status) if status.success() => Ending::Reply(reply.text()),
-            Ok(status) => Ending::Failed(failure(status, &delivered.redact(&errors.text()))),
+            Ok(status) => Ending::Failed(failure(status, last(&delivered.redact(&errors.text())))),
         }
     }
 
@@ -120,6 +122,12 @@ impl Exec {
             }
         }
     }
+}
+
+/// The end of a text, as much as an error quotes.
+fn last(text: &str) -> &str {
+    let surplus = text.len().saturating_sub(ERROR_QUOTE_BYTES);
+    (surplus..=text.len()).find_map(|at| text.get(at..)).unwrap_or_default()
 }
 
 fn failure(status: ExitStatus, errors: &str) -> String {
@@ -223,6 +231,8 @@ mod tests {
         tail.push(&[b'a'; ERROR_TAIL_BYTES]);
         tail.push(b"end");
         assert_eq!(tail.0.len(), ERROR_TAIL_BYTES);
-        assert!(tail.text().ends_with("aend"));
+        assert!(last(&tail.text()).ends_with("aend"));
+        assert_eq!(last(&tail.text()).len(), ERROR_QUOTE_BYTES);
+        assert_eq!(last(&"é".repeat(ERROR_QUOTE_BYTES)).len(), ERROR_QUOTE_BYTES);
     }
 }

@@ -87,10 +87,10 @@ impl Mind {
     }
 
     /// The end of the conversation it is in, line by line.
-    pub fn open_conversation(&self) -> Vec<String> {
+    pub fn open_conversation(&self, delivered: &Delivered) -> Vec<String> {
         match self {
             Self::Echo | Self::Exec(_) => Vec::new(),
-            Self::Model(model) => model.open_conversation(),
+            Self::Model(model) => model.open_conversation(delivered),
         }
     }
 }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::conversation::{Memory, Role, Said};
 use super::{Ending, REPLY_BYTES_MAX};
+use crate::agent::boundary;
 use crate::agent::delivered::Delivered;
 use crate::agent::plane::{self, Message};
 use crate::client;
@@ -95,7 +96,7 @@ impl Model {
                 self.memory.remember(&conversation, message.text.clone(), reply.clone());
                 Ending::Reply(reply)
             }
-            Err(why) => Ending::Failed(delivered.redact(&why)),
+            Err(why) => Ending::Failed(why),
         }
     }
 
@@ -122,7 +123,7 @@ impl Model {
         let mut pause = BACK_OFF_FIRST;
         let mut attempt = 1;
         loop {
-            let (why, asked) = match self.attempt(request, key.as_ref()).await {
+            let (why, asked) = match self.attempt(request, key.as_ref(), delivered).await {
                 Ok(reply) => return Ok(reply),
                 Err(Trouble::Final(why)) => return Err(why),
                 Err(Trouble::Passing(why, asked)) => (why, asked),
@@ -137,7 +138,7 @@ impl Model {
         }
     }
 
-    async fn attempt(&self, request: &Value, key: Option<&Hidden>) -> Result<String, Trouble> {
+    async fn attempt(&self, request: &Value, key: Option<&Hidden>, delivered: &Delivered) -> Result<String, Trouble> {
         let body = request.to_string();
         let mut call = self.http.post(self.url.clone()).timeout(ANSWER_TIMEOUT).body(body);
         call = call.header("content-type", "application/json");
@@ -160,19 +161,19 @@ impl Model {
             }
             _ => Err(Trouble::Final(format!(
                 "the model's endpoint answered {status}: {}",
-                complaint(&answer, key.map(Hidden::reveal))
+                cut(&delivered.redact(&complaint(&answer, key.map(Hidden::reveal))), COMPLAINT_CHARS_MAX)
             ))),
         }
     }
 
     /// The end of the conversation that spoke last.
-    pub fn open_conversation(&self) -> Vec<String> {
+    pub fn open_conversation(&self, delivered: &Delivered) -> Vec<String> {
         let Some((id, past)) = self.memory.latest() else { return Vec::new() };
         let past: Vec<_> = past.collect();
         let first = past.len().saturating_sub(NOTE_MESSAGES_MAX);
         let lines = past[first..].iter().map(|said| {
             let who = if said.role == Role::Assistant { "I" } else { "they" };
-            format!("{who}: {}", cut(&said.content, NOTE_MESSAGE_CHARS_MAX))
+            format!("{who}: {}", cut(&delivered.redact(&said.content), NOTE_MESSAGE_CHARS_MAX))
         });
         std::iter::once(format!("conversation {}", cut(id, NOTE_MESSAGE_CHARS_MAX))).chain(lines).collect()
     }
@@ -223,7 +224,7 @@ fn read(answer: &[u8]) -> Result<String, String> {
     }
     let mut text = choice.message.content.ok_or("the model's answer has no text")?;
     if text.len() > REPLY_BYTES_MAX {
-        let end = text.floor_char_boundary(REPLY_BYTES_MAX);
+        let end = boundary(&text, REPLY_BYTES_MAX);
         let dropped = text.len() - end;
         text.truncate(end);
         text.push_str(&format!("\n[portcullis: {dropped} more bytes were dropped]"));
@@ -235,11 +236,10 @@ fn read(answer: &[u8]) -> Result<String, String> {
 fn complaint(answer: &[u8], key: Option<&str>) -> String {
     let said: Value = serde_json::from_slice(answer).unwrap_or_default();
     let text = said["error"]["message"].as_str().or(said["error"].as_str()).unwrap_or("no reason given");
-    let text = match key.filter(|key| !key.is_empty()) {
+    match key.filter(|key| !key.is_empty()) {
         Some(key) => text.replace(key, "[redacted]"),
         None => text.to_owned(),
-    };
-    cut(&text, COMPLAINT_CHARS_MAX)
+    }
 }
 
 fn cut(text: &str, chars: usize) -> String {

@@ -157,3 +157,68 @@ fn read_bytes(opened: &mut [(u64, u64, File)], from: u64, bytes_max: u64) -> io:
     }
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A directory of this test alone, removed at its end.
+    struct Directory(PathBuf);
+
+    impl Directory {
+        fn new(name: &str) -> Self {
+            let directory = std::env::temp_dir().join(format!("portcullis-log-{name}-{}", std::process::id()));
+            fs::create_dir(&directory).unwrap();
+            Self(directory)
+        }
+    }
+
+    impl Drop for Directory {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn range(after: Option<u64>, tail: usize, bytes_max: usize) -> LogRange {
+        LogRange { after, tail, bytes_max }
+    }
+
+    #[test]
+    fn positions_hold_across_rotations_and_what_is_gone_is_said() {
+        let directory = Directory::new("rotation");
+        let mut log = LogWriter::create(&directory.0).unwrap();
+        let line = |number: u64| format!("{number:0>1022}\n");
+        let lines = 3 * LOG_FILE_BYTES_MAX / 1023;
+        for number in 0..lines {
+            log.write(&line(number));
+        }
+        assert_eq!(files(&directory.0).unwrap().len(), 2);
+        // Every position that is still there shows the line that was written there.
+        for number in [lines - 1, lines - 2, lines - LOG_FILE_BYTES_MAX / 1023] {
+            let piece = read(&directory.0, range(Some(number * 1023), 0, 1500)).unwrap();
+            assert_eq!((piece.text, piece.reset, piece.position), (line(number), false, (number + 1) * 1023));
+        }
+        let piece = read(&directory.0, range(Some(0), 0, 1500)).unwrap();
+        assert!(piece.reset && piece.position > LOG_FILE_BYTES_MAX / 2);
+        assert_eq!(piece.text, line(piece.position / 1023 - 1));
+        let last = read(&directory.0, range(None, 1, 1 << 20)).unwrap();
+        assert_eq!((last.text, last.position), (line(lines - 1), lines * 1023));
+        assert_eq!(log.bytes_lost(), 0);
+    }
+
+    #[test]
+    fn a_line_that_is_not_whole_yet_waits() {
+        let directory = Directory::new("partial");
+        assert_eq!(read(&directory.0, range(None, 9, 99)).unwrap(), LogPiece::default());
+        let mut log = LogWriter::create(&directory.0).unwrap();
+        log.write("one\ntw");
+        let piece = read(&directory.0, range(Some(0), 0, 99)).unwrap();
+        assert_eq!((piece.text.as_str(), piece.position), ("one\n", 4));
+        assert_eq!(read(&directory.0, range(Some(4), 0, 99)).unwrap().text, "");
+        assert_eq!(read(&directory.0, range(None, 9, 99)).unwrap().text, "one\n");
+        log.write("o\n");
+        assert_eq!(read(&directory.0, range(Some(4), 0, 99)).unwrap().text, "two\n");
+        // A line longer than what may be returned still gets on.
+        assert_eq!(read(&directory.0, range(Some(4), 0, 2)).unwrap().text, "tw");
+    }
+}

@@ -31,9 +31,6 @@ const SOCKET_PATH_BYTES_MAX: usize = 107;
 /// What the name of an agent's own socket may have, in bytes.
 const SOCKET_NAME_BYTES: usize = 20;
 
-/// Memory file system of old; it is as good as a tmpfs.
-const RAMFS: i64 = 0x8584_58f6;
-
 /// Where things are.
 #[derive(Debug, Clone)]
 pub struct Layout {
@@ -102,13 +99,20 @@ impl Layout {
         self.passage(&self.workspace(unit.workspace))?;
         self.passage(&self.runs(unit.workspace))?;
         DirBuilder::new().mode(0o700).create(self.records(unit))?;
-        for directory in [self.work(unit.workspace), self.run(unit), self.run(unit).join("tmp")] {
+        let (work, run) = (self.work(unit.workspace), self.run(unit));
+        private(&run, 0o700)?;
+        for directory in [work, run.join("tmp")] {
             private(&directory, 0o700)?;
             if user.is_some() {
                 chown(&directory, user, user)?;
             }
         }
         self.create_secrets(unit.workspace, user)
+    }
+
+    /// Gives the run directory to the agent. Last: what an agent owns, it can change while the server writes to it.
+    pub fn give_run(&self, unit: Unit, user: Option<u32>) -> io::Result<()> {
+        if user.is_some() { chown(self.run(unit), user, user) } else { Ok(()) }
     }
 
     /// The directory of secret files: the agent reads it, and cannot put anything there.
@@ -121,7 +125,7 @@ impl Layout {
     /// Whether secret files would stay in memory.
     pub fn secrets_are_in_memory(&self) -> io::Result<bool> {
         let kind = statfs::statfs(&self.places.secrets).map_err(io::Error::from)?.filesystem_type();
-        Ok(kind == statfs::TMPFS_MAGIC || i64::from(kind.0) & 0xffff_ffff == RAMFS)
+        Ok(kind == statfs::TMPFS_MAGIC)
     }
 
     /// The program under a name that stays the same for running shims, whatever happens to the installed one, in a place

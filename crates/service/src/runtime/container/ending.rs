@@ -1,0 +1,149 @@
+//! What a container's state means.
+
+use std::collections::HashMap;
+
+use bollard::models::{ContainerInspectResponse, ContainerState, ContainerStateStatusEnum as Status};
+
+use crate::runtime::{Exit, ExitCause, Sight};
+
+/// A shell and the engine's init add this to the number of the signal that ended their child.
+const SIGNAL_BASE: i64 = 128;
+/// Signals that end a process; above are real-time ones and plain exit codes such as 255.
+const SIGNAL_MAX: i64 = 31;
+/// The signal that nobody can ignore.
+const SIGKILL: i32 = 9;
+
+/// What this side asked of a run, as noted beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Asked {
+    /// Nothing.
+    Nothing,
+    /// To stop.
+    ToStop,
+    /// To stop, and it was killed after the grace.
+    AndKilled,
+}
+
+/// What of a container matters here.
+pub(super) struct Container {
+    /// Ids.
+    pub labels: HashMap<String, String>,
+    state: ContainerState,
+    program: String,
+}
+
+impl Container {
+    pub(super) fn read(response: ContainerInspectResponse) -> Self {
+        let config = response.config.unwrap_or_default();
+        Self {
+            labels: config.labels.unwrap_or_default(),
+            state: response.state.unwrap_or_default(),
+            program: config.entrypoint.unwrap_or_default().into_iter().next().unwrap_or_default(),
+        }
+    }
+
+    /// Somebody's debugging hand may have frozen it, and it is not down for that.
+    pub(super) fn is_running(&self) -> bool {
+        matches!(self.state.status, Some(Status::RUNNING | Status::PAUSED | Status::RESTARTING | Status::STOPPING))
+    }
+
+    pub(super) fn is_paused(&self) -> bool {
+        self.state.status == Some(Status::PAUSED)
+    }
+}
+
+/// The engine's state in our words.
+pub(super) fn sight(container: &Container, asked: Asked) -> Sight {
+    let state = &container.state;
+    match state.status {
+        _ if container.is_running() => Sight::Running,
+        Some(Status::CREATED) => {
+            let why = state.error.clone().filter(|error| !error.is_empty());
+            let cause = ExitCause::StartFailed(why.unwrap_or_else(|| "the container was never started".to_owned()));
+            Sight::Exited(Exit { code: None, signal: None, cause })
+        }
+        Some(Status::EXITED | Status::DEAD) => Sight::Exited(exit(state, asked)),
+        Some(Status::REMOVING) => Sight::Unknown("the container is being removed".to_owned()),
+        _ => Sight::Unknown("the engine names no state of the container".to_owned()),
+    }
+}
+
+fn exit(state: &ContainerState, asked: Asked) -> Exit {
+    let number = state.exit_code.unwrap_or_default();
+    let signal = number - SIGNAL_BASE;
+    let (code, signal) = if (1..=SIGNAL_MAX).contains(&signal) {
+        (None, i32::try_from(signal).ok())
+    } else {
+        (i32::try_from(number).ok(), None)
+    };
+    // 255 is also what the engine writes when it died together with the container. A program's own 255 looks the same,
+    // so nothing is concluded from it.
+    let killed = signal == Some(SIGKILL);
+    let cause = match asked {
+        Asked::AndKilled if killed => ExitCause::Killed,
+        Asked::ToStop | Asked::AndKilled => ExitCause::Stopped,
+        // The flag alone says only that some process of it was ended for memory.
+        Asked::Nothing if killed && state.oom_killed == Some(true) => ExitCause::OutOfMemory,
+        Asked::Nothing => ExitCause::Itself,
+    };
+    Exit { code, signal, cause }
+}
+
+/// The end of a program that could not be executed. Init exits as a shell does: 126 or 127.
+pub(super) fn not_started(container: &Container, code: i32) -> Exit {
+    let why = if code == 127 { "is not there" } else { "may not be executed" };
+    let cause = ExitCause::StartFailed(format!("the program `{}` {why} in the image", container.program));
+    Exit { code: None, signal: None, cause }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn container(status: Status, exit_code: i64, oom: bool) -> Container {
+        let state = ContainerState {
+            status: Some(status),
+            exit_code: Some(exit_code),
+            oom_killed: Some(oom),
+            ..ContainerState::default()
+        };
+        Container { labels: HashMap::new(), state, program: "/agent".to_owned() }
+    }
+
+    fn exited(code: i64, oom: bool, asked: Asked) -> (Option<i32>, Option<i32>, ExitCause) {
+        match sight(&container(Status::EXITED, code, oom), asked) {
+            Sight::Exited(Exit { code, signal, cause }) => (code, signal, cause),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_end_is_told_by_number_flag_and_what_was_asked() {
+        assert_eq!(exited(0, false, Asked::Nothing), (Some(0), None, ExitCause::Itself));
+        assert_eq!(exited(7, false, Asked::ToStop), (Some(7), None, ExitCause::Stopped));
+        assert_eq!(exited(143, false, Asked::ToStop), (None, Some(15), ExitCause::Stopped));
+        assert_eq!(exited(137, false, Asked::AndKilled), (None, Some(9), ExitCause::Killed));
+        assert_eq!(exited(137, false, Asked::Nothing), (None, Some(9), ExitCause::Itself));
+        assert_eq!(exited(137, true, Asked::Nothing), (None, Some(9), ExitCause::OutOfMemory));
+        assert_eq!(exited(1, true, Asked::Nothing), (Some(1), None, ExitCause::Itself));
+        assert_eq!(exited(255, false, Asked::Nothing), (Some(255), None, ExitCause::Itself));
+    }
+
+    #[test]
+    fn what_is_not_clearly_over_is_not_down() {
+        for status in [Status::RUNNING, Status::PAUSED, Status::RESTARTING] {
+            assert_eq!(sight(&container(status, 0, false), Asked::Nothing), Sight::Running);
+        }
+        for status in [Status::REMOVING, Status::EMPTY] {
+            assert!(matches!(sight(&container(status, 0, false), Asked::Nothing), Sight::Unknown(_)));
+        }
+    }
+
+    #[test]
+    fn what_never_ran_says_so() {
+        let Sight::Exited(exit) = sight(&container(Status::CREATED, 0, false), Asked::Nothing) else {
+            panic!("not exited")
+        };
+        assert!(matches!(exit.cause, ExitCause::StartFailed(_)));
+    }
+}
