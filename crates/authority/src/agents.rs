@@ -15,6 +15,7 @@ use crate::{
     fleet::{self, Ended, Launching, UnitState},
     gate::Meta,
     mailbox::{self, Claim, Look, TurnEnd},
+    question,
     refusal::Refusal,
     tables::{runs, units},
     views::{self, CardView, MessagePage, MessageView, RunView, TurnView},
@@ -126,7 +127,7 @@ impl Authority {
 
     /// Puts the question whether to cut a turn before a human.
     pub async fn ask_about_turn(&self, workspace: WorkspaceId, minutes: i64) -> Result<(), Refusal> {
-        self.write(named("supervisor"), move |cx| fleet::ask(cx, workspace, minutes)).await
+        self.write(named("supervisor"), move |cx| question::ask(cx, workspace, minutes)).await
     }
 }
 

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use portcullis_kernel::{
-    deed::{EnvironmentRelease, WorkspaceForceStop},
+    deed::EnvironmentRelease,
     id::{ApprovalId, BootId, CredentialId, WorkspaceId},
     lifecycle::{Desired, StopWhy},
     refusal::Code,
@@ -28,7 +28,7 @@ use crate::{
     db::Conn,
     gate::{self, Cx},
     permit::Writing,
-    plaintext, plan,
+    plaintext, question,
     refusal::{Answer, Refusal},
     tables::{
         approvals, credentials, messages,
@@ -358,7 +358,7 @@ pub(crate) fn begin(cx: &mut Cx<'_>, workspace: WorkspaceId) -> Result<Result<La
     Ok(Ok(Launching { workspace, boot, runtime, slot, environment, context }))
 }
 
-/// Records that a run ended: its token dies, and its open turn is lost. The turn's message is not delivered again; its
+/// Records that a run ended: the token of its boot dies, and its open turn is lost. The turn's message is not delivered again; its
 /// sender is told.
 pub(crate) fn ended(cx: &mut Cx<'_>, boot: BootId, how: &Ended) -> Result<(), Refusal> {
     match runs::find(cx.conn, boot)? {
@@ -380,7 +380,11 @@ pub(crate) fn end_run(cx: &mut Cx<'_>, run: &RunRow, how: &Ended) -> Result<(), 
     if !runs::end(cx.conn, run.boot, &end, now)? {
         return Ok(());
     }
-    credentials::revoke_tree(cx.conn, run.credential, credentials::BOOT_ENDED, now)?;
+    // The token of a boot dies with it. One that an agent elsewhere brought was given by a human, and is not ours to end:
+    // it only does not speak for the workspace any more.
+    if run.kind.is_managed() {
+        credentials::revoke_tree(cx.conn, run.credential, credentials::BOOT_ENDED, now)?;
+    }
     let lost = turns::running(cx.conn, run.workspace)?.filter(|turn| turn.boot == run.boot);
     if let Some(turn) = &lost {
         turns::end(cx.conn, turn.id, "lost", now)?;
@@ -389,7 +393,7 @@ pub(crate) fn end_run(cx: &mut Cx<'_>, run: &RunRow, how: &Ended) -> Result<(), 
         messages::end(cx.conn, turn.message, "failed", None, Some(&error), now)?;
     }
     units::set_drain(cx.conn, run.workspace, None)?;
-    settle_question(cx, run.workspace)?;
+    question::settle(cx, run.workspace)?;
     let detail = json!({
         "boot_id": run.boot, "cause": how.cause, "exit_code": how.code, "exit_signal": how.signal, "detail": how.detail,
         "crash": how.crash, "lost_turn": lost.as_ref().map(|turn| turn.id),
@@ -436,7 +440,7 @@ pub(crate) fn drain(cx: &mut Cx<'_>, workspace: WorkspaceId) -> Result<(), Refus
 /// Delivers messages again.
 pub(crate) fn undrain(cx: &mut Cx<'_>, workspace: WorkspaceId) -> Result<(), Refusal> {
     units::set_drain(cx.conn, workspace, None)?;
-    settle_question(cx, workspace)?;
+    question::settle(cx, workspace)?;
     record(cx, "workspace.undrain", workspace, json!({}))?;
     Ok(())
 }
@@ -486,39 +490,4 @@ fn merged(was: &str, is: &str) -> String {
     let mut all: BTreeMap<String, Value> = read(was).into_iter().filter(|(_, value)| !file(value)).collect();
     all.extend(read(is).into_iter().filter(|(_, value)| file(value)));
     json!(all).to_string()
-}
-
-/// Asks a human whether to cut a turn that does not end: the platform asks for the deed, and the rules hold it.
-pub(crate) fn ask(cx: &mut Cx<'_>, workspace: WorkspaceId, minutes: i64) -> Result<(), Refusal> {
-    let supervisor = authn::system(cx.core, SystemRole::Supervisor);
-    let reason = format!(
-        "a turn runs for {minutes} min and holds back a restart; approve to stop the agent in the middle of it"
-    );
-    let reason = reason.parse().map_err(|_| Refusal::new(Code::Internal))?;
-    match gate::run(cx, &supervisor, WorkspaceForceStop { workspace, reason }, ())? {
-        Ok(Answer::Held(waiting)) => Ok(units::set_asked(cx.conn, workspace, Some(waiting.approval))?),
-        // A policy of the organisation may forbid even the question: the debt stays, and is shown.
-        Err(refusal) => {
-            tracing::warn!(%workspace, code = %refusal.code, "the question about an overdue turn was refused");
-            Ok(())
-        }
-        Ok(Answer::Done(_) | Answer::Plan(_)) => Ok(()),
-    }
-}
-
-/// The question is moot: the turn ended, or the run did.
-fn settle_question(cx: &mut Cx<'_>, workspace: WorkspaceId) -> Result<(), Refusal> {
-    let Some(row) = workspaces::find_any(cx.conn, workspace)? else { return Ok(()) };
-    let Some(asked) = row.asked else { return Ok(()) };
-    units::set_asked(cx.conn, workspace, None)?;
-    if let Some(approval) = approvals::find(cx.conn, asked)?
-        && approval.state == portcullis_kernel::approval::State::Pending
-    {
-        let voided = portcullis_kernel::approval::State::Voided;
-        plan::end(cx, &approval, voided, Some(Code::ApprovalVoided), None).map_err(|fault| match fault {
-            crate::refusal::Fault::Refused(refusal) => *refusal,
-            crate::refusal::Fault::Failed(text) => Refusal::new(Code::StoreUnavailable).internal(text),
-        })?;
-    }
-    Ok(())
 }

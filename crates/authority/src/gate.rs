@@ -383,6 +383,8 @@ fn detail(deed: &Deed) -> Map<String, Value> {
             put("name", json!(d.name));
             put("parent_id", json!(d.parent));
         }
+        // Of a human, or of the platform itself, and redacted where it came in.
+        Deed::WorkspaceForceStop(d) => put("reason", json!(d.reason)),
         Deed::ApprovalDecide(d) => {
             put("approve", d.approve.into());
             put("break_glass", d.break_glass.into());

@@ -28,6 +28,7 @@ mod maintenance;
 mod permit;
 mod plaintext;
 mod plan;
+mod question;
 mod reads;
 mod redaction;
 mod refusal;

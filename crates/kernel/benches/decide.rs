@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Instant};
 
 use portcullis_kernel::{
     deed::{Base, Deed, Delivery, SecretScope, SecretSet},
-    facts::{Facts, TargetFacts},
+    facts::{Facts, Kinship, TargetFacts},
     id::WorkspaceId,
     policy::{Added, Decision, Index, Policy, request_slots},
     scope::Scopes,
@@ -61,6 +61,8 @@ fn measure(policy: &Policy, size: usize) {
         target: TargetFacts::Workspace { id: target, kind: Kind::Workspace, ancestors: vec![root] },
         reaches: vec![target],
         approved: false,
+        kinship: Kinship::None,
+        custom_runtime: false,
         quota_spent: false,
     };
     let mut took = Vec::with_capacity(ROUNDS);

@@ -54,8 +54,8 @@ impl RuntimeKind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "mind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Program {
-    /// The built-in agent; answers what it hears.
-    Echo,
+    /// The built-in agent; answers what it hears. Written with braces: of a bare variant's members none would be refused.
+    Echo {},
     /// The built-in agent; one process per message, the message on its standard input, the reply on its standard output.
     Exec {
         /// The command, word by word; no shell in between.
@@ -112,7 +112,7 @@ pub struct Runtime {
 }
 
 fn echo() -> Program {
-    Program::Echo
+    Program::Echo {}
 }
 
 /// Why a runtime cannot be what was written.
@@ -141,7 +141,7 @@ pub enum RuntimeError {
 impl Runtime {
     /// The built-in echo agent as a process.
     pub fn echo() -> Self {
-        Self::process(Program::Echo)
+        Self::process(Program::Echo {})
     }
 
     /// A program as a process.
@@ -151,19 +151,19 @@ impl Runtime {
 
     /// An agent that runs elsewhere.
     pub fn external() -> Self {
-        Self { kind: RuntimeKind::External, agent: Program::Echo, image: None, limits: Limits::default() }
+        Self { kind: RuntimeKind::External, agent: Program::Echo {}, image: None, limits: Limits::default() }
     }
 
     /// Whether it runs nothing but what this program brings: no command, image or endpoint that somebody chose.
     pub fn is_builtin(&self) -> bool {
-        self.kind != RuntimeKind::Container && self.agent == Program::Echo
+        self.kind != RuntimeKind::Container && self.agent == Program::Echo {}
     }
 
     /// Checks the limits of every part.
     pub fn check(&self) -> Result<(), RuntimeError> {
         let word = |text: &String| (1..=WORD_BYTES_MAX).contains(&text.len()) && !text.contains('\0');
         match &self.agent {
-            Program::Echo => {}
+            Program::Echo {} => {}
             Program::Exec { command } | Program::Command { command } => {
                 if !(1..=COMMAND_WORDS_MAX).contains(&command.len()) || !command.iter().all(word) {
                     return Err(RuntimeError::Command);
@@ -183,7 +183,7 @@ impl Runtime {
         if (self.kind == RuntimeKind::Container) != self.image.is_some() || !self.image.iter().all(word) {
             return Err(RuntimeError::Image);
         }
-        if self.kind == RuntimeKind::External && (self.agent != Program::Echo || self.limits != Limits::default()) {
+        if self.kind == RuntimeKind::External && (self.agent != Program::Echo {} || self.limits != Limits::default()) {
             return Err(RuntimeError::External);
         }
         let fits = |limit: Option<u32>, max| limit.is_none_or(|limit| (1..=max).contains(&limit));
@@ -231,6 +231,8 @@ mod tests {
             assert_eq!(runtime.check(), Err(error), "{text}");
         }
         assert!(serde_json::from_str::<Runtime>(r#"{"kind":"process","extra":1}"#).is_err());
+        let ignored = r#"{"kind":"process","agent":{"mind":"echo","command":["a"]}}"#;
+        assert!(serde_json::from_str::<Runtime>(ignored).is_err());
         assert!(serde_json::from_str::<Runtime>(r#"{"kind":"langgraph"}"#).is_err());
     }
 

@@ -199,6 +199,9 @@ fn model(person: &Person, verb: Verb, place: Place, facts: &Facts) -> String {
         (None, Some(home)) => home == ROOT || (!root_only && (aim == Some(home) || own)),
         (None, None) => true,
     };
+    if !may && verb == MessageSend && agent.is_some_and(|home| home != ROOT && aim != Some(home)) {
+        return no(Code::NotFound);
+    }
     if !may {
         return no(if role.is_some() { Code::RoleRequired } else { Code::NotEntitled });
     }

@@ -495,37 +495,39 @@ fn an_agent_reaches_exactly_those_it_lists_and_its_line_where_a_policy_says_so()
                 world.owner().post("/policies", policy.clone()).await.status(201);
             }
             let (mut taken, mut refused) = (0, 0);
+            let mut pairs = Vec::new();
             for (from, sender) in &units {
                 let listed = peers(sender).await;
                 for (to, target) in &units {
-                    let what = format!("{} {from} to {to}, opened: {opened}", world.db.engine);
                     let reaches = from == to || listed.contains(&target.id) || (opened && lineal(from, to));
-                    let before = probe::state(&world.db);
-                    let (answer, changed) = world.changed(target.send(&sender.agent, json!({"text": "hello"}))).await;
-                    if reaches {
-                        taken += 1;
-                        assert_eq!(answer.status, 202, "{what}: {}", answer.text);
-                        assert_eq!(changed, BTreeMap::from([("audit", 1), ("messages", 1)]), "{what}");
-                    } else {
-                        refused += 1;
-                        // The root's agent sees all workspaces: from it existence is not hidden.
-                        let told = if from == "root" { (403, "NOT_ENTITLED") } else { (404, "NOT_FOUND") };
-                        assert_eq!((answer.status, answer.code()), told, "{what}: {}", answer.text);
-                        World::only_audited(&changed);
-                        assert_eq!(probe::state(&world.db), before, "{what}");
-                        let seq = answer.json["audit_id"].as_i64().expect("an audit id");
-                        let event = &world.audit(&format!("after={}", seq - 1)).await[0];
-                        assert_eq!(
-                            (&event["event"], &event["outcome"]),
-                            (&json!("message.send.refused"), &json!("refused"))
-                        );
-                        assert_eq!(event["subject"]["id"], sender.id.as_str(), "{event}");
-                    }
+                    pairs.push((reaches, from, sender, to, target));
                     // Whom one sees is whom one may find out about; a policy about messages changes nothing there.
                     let found = sender.agent.get(&format!("/registry/discover/{}", target.id)).await;
                     let seen = from == "root" || from == to || listed.contains(&target.id);
-                    assert_eq!(found.status, if seen { 200 } else { 404 }, "{what}: {}", found.text);
+                    assert_eq!(found.status, if seen { 200 } else { 404 }, "{from} of {to}: {}", found.text);
                 }
+            }
+            let before = probe::state(&world.db);
+            for (_, from, sender, to, target) in pairs.iter().filter(|(reaches, ..)| !reaches) {
+                refused += 1;
+                let (answer, changed) = world.changed(target.send(&sender.agent, json!({"text": "hello"}))).await;
+                let what = format!("{} {from} to {to}, opened: {opened}: {}", world.db.engine, answer.text);
+                // The root's agent sees all workspaces: from it existence is not hidden.
+                let told = if *from == "root" { (403, "NOT_ENTITLED") } else { (404, "NOT_FOUND") };
+                assert_eq!((answer.status, answer.code()), told, "{what}");
+                World::only_audited(&changed);
+                let seq = answer.json["audit_id"].as_i64().expect("an audit id");
+                let event = &world.audit(&format!("after={}", seq - 1)).await[0];
+                assert_eq!((&event["event"], &event["outcome"]), (&json!("message.send.refused"), &json!("refused")));
+                assert_eq!(event["subject"]["id"], sender.id.as_str(), "{event}");
+            }
+            assert_eq!(probe::state(&world.db), before, "a refusal changed something");
+            for (_, from, sender, to, target) in pairs.iter().filter(|(reaches, ..)| *reaches) {
+                taken += 1;
+                let (answer, changed) = world.changed(target.send(&sender.agent, json!({"text": "hello"}))).await;
+                let what = format!("{} {from} to {to}, opened: {opened}: {}", world.db.engine, answer.text);
+                assert_eq!(answer.status, 202, "{what}");
+                assert_eq!(changed, BTreeMap::from([("audit", 1), ("messages", 1)]), "{what}");
             }
             assert!(taken > 15 && refused > 15, "{taken} taken, {refused} refused");
         }
@@ -554,7 +556,7 @@ fn people_talk_by_their_role_and_programs_by_their_scope() {
             assert_eq!(unit.message(&actor, &sent).await["from"]["name"], format!("{name}@example.org"));
         }
         let auditor = world.operator("auditor@example.org", Role::Auditor, &[]).await;
-        audited(&world, 403, "NOT_ENTITLED", unit.send(&auditor, hello())).await;
+        audited(&world, 403, "ROLE_REQUIRED", unit.send(&auditor, hello())).await;
         auditor.get(&unit.path("messages")).await.status(200);
         let token = async |scopes: Value| {
             let body = json!({"name": "service", "scopes": scopes, "unattended": true});
@@ -645,8 +647,9 @@ fn the_last_to_register_is_the_agent_and_whoever_was_there_before_is_told() {
         let boot = registered.status(200).member("boot_id");
         assert_eq!(told.status(200).json["status"], "failed", "{}", told.text);
         assert!(told.json["error"].as_str().is_some_and(|why| why.contains("not delivered again")), "{}", told.text);
-        nothing(&world, 401, "CREDENTIAL_REVOKED", first.heartbeat()).await;
-        nothing(&world, 401, "CREDENTIAL_REVOKED", first.end(&turn, json!({"state": "completed"}))).await;
+        nothing(&world, 409, "NOT_REGISTERED", first.heartbeat()).await;
+        nothing(&world, 409, "NOT_REGISTERED", first.claim()).await;
+        nothing(&world, 409, "NOT_REGISTERED", first.end(&turn, json!({"state": "completed"}))).await;
         // The turn of another run is none of its own.
         nothing(&world, 404, "TURN_NOT_FOUND", second.end(&turn, json!({"state": "completed"}))).await;
         let (next, message) = second.take().await;

@@ -173,13 +173,14 @@ impl Act for WorkspaceApply {
     type Done = Affected;
 
     fn prepare(&self, cx: &mut Cx<'_>, _caller: &Caller, (): &()) -> Result<Prepared, Fault> {
-        require(cx, self.workspace)?;
-        let run = runs::live(cx.conn, self.workspace)?;
         let row = require(cx, self.workspace)?;
-        if run.is_none_or(|run| run.generation >= row.desired_generation) {
-            return Err(Fault::refused(Code::Conflict, "nothing waits to be applied"));
+        match runs::live(cx.conn, self.workspace)? {
+            Some(run) if !run.kind.is_managed() => {
+                Err(Fault::refused(Code::Conflict, "its agent runs elsewhere; it takes what changed when it pulls"))
+            }
+            Some(run) if run.generation < row.desired_generation => Ok(Prepared::default()),
+            _ => Err(Fault::refused(Code::Conflict, "nothing waits to be applied")),
         }
-        Ok(Prepared::default())
     }
 
     fn apply(permit: Permit<'_, '_, Self>, (): (), _prepared: &Prepared) -> Result<Spent<Affected>, Fault> {
@@ -197,6 +198,9 @@ impl Act for WorkspaceForceStop {
 
     fn prepare(&self, cx: &mut Cx<'_>, _caller: &Caller, (): &()) -> Result<Prepared, Fault> {
         require(cx, self.workspace)?;
+        if self.reason.as_str().trim().is_empty() {
+            return Err(Fault::refused(Code::InvalidField, "`reason` says why a turn is cut"));
+        }
         match runs::live(cx.conn, self.workspace)? {
             Some(run) if run.kind.is_managed() => Ok(Prepared::default()),
             Some(_) => Err(Fault::refused(Code::Conflict, "its agent runs elsewhere and is not stopped from here")),

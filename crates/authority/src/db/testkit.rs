@@ -94,6 +94,13 @@ impl TestDb {
         self.with(|conn| conn.query(sql, &[])?.iter().map(|row| Ok(row.text(0)?.to_owned())).collect())
     }
 
+    /// The same for several statements, over one connection.
+    pub fn texts_of(&self, statements: &[&'static str]) -> Vec<Vec<String>> {
+        let texts =
+            |conn: &mut Conn, sql| conn.query(sql, &[])?.iter().map(|row| Ok(row.text(0)?.to_owned())).collect();
+        self.with(|conn| statements.iter().map(|sql| texts(conn, sql)).collect())
+    }
+
     /// Runs one statement as it is; for tests that break the store under a running server.
     pub fn run(&self, sql: &str) {
         self.with(|conn| conn.script(sql));

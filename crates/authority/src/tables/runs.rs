@@ -99,7 +99,7 @@ pub(crate) fn list(conn: &mut Conn, workspace: WorkspaceId, limit: i64) -> Resul
     let rows = conn.query(
         "/* run_list */ SELECT boot_id, workspace_id, generation, kind, state, credential_id, spec, variables_token, files_token, versions, context, \
          why, started_at, registered_at, wants_handoff, handoff, pulled_at, lease_expires_at, ended_at, crash, hopeless, cause, exit_code, \
-         exit_signal, detail FROM runs WHERE workspace_id = $1 ORDER BY started_at DESC, boot_id DESC LIMIT $2",
+         exit_signal, detail FROM runs WHERE workspace_id = $1 ORDER BY started_at DESC, audit_id DESC LIMIT $2",
         params![workspace.to_string().as_str(), limit],
     )?;
     rows.iter().map(read).collect()

@@ -67,7 +67,7 @@ pub(crate) fn all_running(conn: &mut Conn) -> Result<Vec<TurnRow>, DbError> {
 pub(crate) fn list(conn: &mut Conn, workspace: WorkspaceId, limit: i64) -> Result<Vec<TurnRow>, DbError> {
     let rows = conn.query(
         "/* turn_list */ SELECT id, workspace_id, boot_id, message_id, state, started_at, ended_at FROM turns \
-         WHERE workspace_id = $1 ORDER BY started_at DESC, id DESC LIMIT $2",
+         WHERE workspace_id = $1 ORDER BY started_at DESC, audit_id DESC LIMIT $2",
         params![workspace.to_string().as_str(), limit],
     )?;
     rows.iter().map(read).collect()

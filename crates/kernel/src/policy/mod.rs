@@ -240,6 +240,18 @@ impl Policy {
         self.meta.get(&CedarId::new(rule)).map_or_else(|| silence(subject), |meta| denial_of(rule, meta))
     }
 
+    /// What is said where no rule permits. To an ordinary agent its line is open only where a policy says so: until then
+    /// it is told the same as of everything else that it does not see.
+    fn unsaid(&self, subject: &Subject, deed: &Deed, facts: &Facts) -> Denial {
+        let elsewhere = |home| home != facts.root && deed.target() != Target::Workspace(home);
+        match subject.principal {
+            Principal::Agent(home) if matches!(deed, Deed::MessageSend(_)) && elsewhere(home) => {
+                self.hidden(subject, deed)
+            }
+            _ => silence(subject),
+        }
+    }
+
     fn decide_verb(
         &self,
         subject: &Subject,
@@ -254,7 +266,7 @@ impl Policy {
         };
         let forbids = match first {
             Answer::Permit(rule) => return Decision::Allow(Allowed { rule }),
-            Answer::Silence => return Decision::Deny(silence(subject)),
+            Answer::Silence => return Decision::Deny(self.unsaid(subject, deed, facts)),
             Answer::Forbid(forbids) => forbids,
         };
         let worst =
@@ -281,7 +293,7 @@ impl Policy {
         }
         match self.evaluate(&Question::new(subject, deed, verb, facts, true), added) {
             Ok(Answer::Permit(_)) => Decision::Hold(held),
-            Ok(Answer::Silence) => Decision::Deny(silence(subject)),
+            Ok(Answer::Silence) => Decision::Deny(self.unsaid(subject, deed, facts)),
             Ok(Answer::Forbid(still)) => {
                 let worst = still.iter().min_by_key(|(id, meta)| (meta.hold.is_some(), meta.rank, id.clone()));
                 Decision::Deny(worst.map_or_else(|| silence(subject), |(id, meta)| denial_of(id, meta)))

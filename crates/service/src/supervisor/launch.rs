@@ -14,7 +14,7 @@ fn command(program: &Program) -> Vec<String> {
         words.map(|word| (*word).to_owned()).collect::<Vec<_>>()
     };
     match program {
-        Program::Echo => built_in(&["--echo"]),
+        Program::Echo {} => built_in(&["--echo"]),
         Program::Exec { command } => {
             let mut all = built_in(&["--exec-json"]);
             all.push(serde_json::json!(command).to_string());

@@ -277,18 +277,20 @@ pub fn dump(db: &TestDb) -> BTreeMap<String, Vec<String>> {
         _ => db.texts("SELECT tablename::text FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"),
     };
     assert!(tables.len() > 15, "{tables:?}");
-    let rows = |table: &String| {
-        let sql = match db.engine {
-            "sqlite" => {
-                let columns = db.texts(kept(format!("SELECT name FROM pragma_table_info('{table}')")));
+    let rows: Vec<&'static str> = match db.engine {
+        "sqlite" => {
+            let columns = |table| kept(format!("SELECT name FROM pragma_table_info('{table}')"));
+            let columns = db.texts_of(&tables.iter().map(columns).collect::<Vec<_>>());
+            let rows = tables.iter().zip(columns).map(|(table, columns)| {
                 let columns: Vec<String> = columns.iter().map(|name| format!("quote(\"{name}\")")).collect();
-                format!("SELECT {} FROM \"{table}\" ORDER BY 1", columns.join(" || '|' || "))
-            }
-            _ => format!("SELECT t::text FROM \"{table}\" t ORDER BY 1"),
-        };
-        (table.clone(), db.texts(kept(sql)))
+                kept(format!("SELECT {} FROM \"{table}\" ORDER BY 1", columns.join(" || '|' || ")))
+            });
+            rows.collect()
+        }
+        _ => tables.iter().map(|table| kept(format!("SELECT t::text FROM \"{table}\" t ORDER BY 1"))).collect(),
     };
-    tables.iter().map(rows).collect()
+    let rows = db.texts_of(&rows);
+    tables.into_iter().zip(rows).collect()
 }
 
 /// As [`dump`], without what a refusal may leave behind (the log, its head, its projection) and when a credential was
