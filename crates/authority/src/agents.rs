@@ -125,9 +125,15 @@ impl Authority {
         self.write(named("supervisor"), move |cx| fleet::release_files(cx, boot)).await?
     }
 
-    /// Puts the question whether to cut a turn before a human.
-    pub async fn ask_about_turn(&self, workspace: WorkspaceId, minutes: i64) -> Result<(), Refusal> {
+    /// Puts the question whether to stop an agent before a human.
+    /// `minutes` is how long its turn runs, if it is in one.
+    pub async fn ask_about(&self, workspace: WorkspaceId, minutes: Option<i64>) -> Result<(), Refusal> {
         self.write(named("supervisor"), move |cx| question::ask(cx, workspace, minutes)).await
+    }
+
+    /// What was asked about a unit is moot: it is heard again.
+    pub async fn settle_question(&self, workspace: WorkspaceId) -> Result<(), Refusal> {
+        self.write(named("supervisor"), move |cx| question::settle(cx, workspace)).await
     }
 }
 

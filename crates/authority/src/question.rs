@@ -1,4 +1,5 @@
-//! The question whether to cut a turn that does not end: put before a human, and settled when it is moot.
+//! The question whether to stop an agent that the platform does not stop by itself: put before a human, and settled when it
+//! is moot.
 
 use portcullis_kernel::{
     approval::State, deed::WorkspaceForceStop, id::WorkspaceId, refusal::Code, subject::SystemRole,
@@ -12,12 +13,16 @@ use crate::{
     tables::{approvals, units, workspaces},
 };
 
-/// Asks a human whether to cut a turn that does not end: the platform asks for the deed, and the rules hold it.
-pub(crate) fn ask(cx: &mut Cx<'_>, workspace: WorkspaceId, minutes: i64) -> Result<(), Refusal> {
+/// Asks a human whether to stop an agent that the platform does not stop by itself: one whose turn does not end (`minutes`
+/// is how long it runs), or the root that does not answer. The platform asks for the deed, and the rules hold it.
+pub(crate) fn ask(cx: &mut Cx<'_>, workspace: WorkspaceId, minutes: Option<i64>) -> Result<(), Refusal> {
     let supervisor = authn::system(cx.core, SystemRole::Supervisor);
-    let reason = format!(
-        "a turn runs for {minutes} min and holds back a restart; approve to stop the agent in the middle of it"
-    );
+    let reason = match minutes {
+        Some(minutes) => {
+            format!("a turn runs for {minutes} min and holds back what waits; approve to stop the agent in it")
+        }
+        None => "the root agent is not heard; approve to stop it and have it started anew".to_owned(),
+    };
     let reason = reason.parse().map_err(|_| Refusal::new(Code::Internal))?;
     match gate::run(cx, &supervisor, WorkspaceForceStop { workspace, reason }, ())? {
         Ok(Answer::Held(waiting)) => Ok(units::set_asked(cx.conn, workspace, Some(waiting.approval))?),
@@ -30,7 +35,7 @@ pub(crate) fn ask(cx: &mut Cx<'_>, workspace: WorkspaceId, minutes: i64) -> Resu
     }
 }
 
-/// The question is moot: the turn ended, or the run did.
+/// The question is moot: the turn ended, the run did, or it is heard again.
 pub(crate) fn settle(cx: &mut Cx<'_>, workspace: WorkspaceId) -> Result<(), Refusal> {
     let Some(row) = workspaces::find_any(cx.conn, workspace)? else { return Ok(()) };
     let Some(asked) = row.asked else { return Ok(()) };

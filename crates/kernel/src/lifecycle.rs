@@ -325,10 +325,14 @@ fn watch(view: &View<'_>, live: &Live, now: Timestamp, timings: &Timings) -> Ste
     // Whoever has a turn was heard, whatever the row of its run says.
     if !live.registered && view.turn_since.is_none() {
         let until = live.started_at.plus_ms(timings.provision_ms);
-        return if now < until {
-            wait(Status::Provisioning, "", Some(until))
-        } else {
-            Step::Stop { why: StopWhy::NeverCame }
+        if now < until {
+            return wait(Status::Provisioning, "", Some(until));
+        }
+        // A root that warms up longer than expected was once restarted in a loop: a human decides.
+        return match (view.kind, view.asked) {
+            (Kind::Workspace, _) => Step::Stop { why: StopWhy::NeverCame },
+            (Kind::Platform, false) => Step::Ask,
+            (Kind::Platform, true) => wait(Status::Provisioning, "it does not register; a human was asked", None),
         };
     }
     let silent_at = live.heard_at.plus_ms(timings.silent_ms);
@@ -341,10 +345,11 @@ fn watch(view: &View<'_>, live: &Live, now: Timestamp, timings: &Timings) -> Ste
     if now < lost_at {
         return wait(Status::Degraded, "its working loop is silent", Some(lost_at));
     }
-    match (view.turn_since, view.asked) {
-        (None, _) => Step::Stop { why: StopWhy::Unresponsive },
-        (Some(_), false) => Step::Ask,
-        (Some(_), true) => wait(Status::Degraded, "its working loop is silent in a turn; a human was asked", None),
+    // The root is not stopped by itself, in a turn or not; nobody is in one.
+    match (view.turn_since.is_some() || view.kind == Kind::Platform, view.asked) {
+        (false, _) => Step::Stop { why: StopWhy::Unresponsive },
+        (true, false) => Step::Ask,
+        (true, true) => wait(Status::Degraded, "its working loop is silent; a human was asked", None),
     }
 }
 

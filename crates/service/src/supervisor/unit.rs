@@ -176,6 +176,9 @@ async fn act(
     let now = authority.now();
     match (step, live, unit) {
         (Step::Wait { status, reason, until }, live, unit) => {
+            if status == Status::Online && state.asked.is_some() {
+                authority.settle_question(id).await?;
+            }
             if state.status != status || state.reason != reason {
                 authority.show_unit(id, status, reason).await?;
             }
@@ -196,8 +199,8 @@ async fn act(
             authority.observe_run(run.boot, state.desired_generation).await?;
         }
         (Step::Ask, ..) => {
-            let minutes = state.turn_since.map_or(0, |since| now.since_ms(since) / 60_000);
-            authority.ask_about_turn(id, minutes).await?;
+            let minutes = state.turn_since.map(|since| now.since_ms(since) / 60_000);
+            authority.ask_about(id, minutes).await?;
             // A policy may forbid the question, and a human may say no: it must not be asked without end.
             let rest = shared.settings.timings.drain_ms.max(REFUSED_MS);
             memory.asked = Some((state.desired_generation, now.plus_ms(rest)));
