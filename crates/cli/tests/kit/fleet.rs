@@ -100,8 +100,8 @@ impl Fleet {
         self.server = Some(server);
     }
 
-    pub fn server(&mut self) -> &mut Server {
-        self.server.as_mut().expect("a server runs")
+    pub fn server_pid(&self) -> u32 {
+        self.server.as_ref().expect("a server runs").pid()
     }
 
     /// SIGKILL, and the end.
@@ -121,7 +121,7 @@ impl Fleet {
 
     /// Most memory the server ever had, in KiB.
     pub fn server_memory_kib(&self) -> u64 {
-        let pid = self.server.as_ref().expect("a server runs").pid();
+        let pid = self.server_pid();
         let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the server's status");
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a high-water mark");
         line.trim().trim_end_matches(" kB").trim().parse().expect("a number")
