@@ -65,22 +65,23 @@ fn pids(fleet: &Fleet, id: &str) -> (i32, i32) {
     (of(" agent "), of(" unit "))
 }
 
-/// Every file below, with what is in it.
-fn files(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+/// Every file below but programs, with what is in it.
+fn files(dir: &Path) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok) {
         match entry.file_type() {
+            Ok(kind) if kind.is_dir() && entry.file_name() == "bin" => {}
             Ok(kind) if kind.is_dir() => found.extend(files(&entry.path())),
             // Sockets cannot be read.
-            Ok(kind) if kind.is_file() => found.push((entry.path(), fs::read(entry.path()).unwrap_or_default())),
+            Ok(kind) if kind.is_file() => {
+                // It may be gone already.
+                let bytes = fs::read(entry.path()).unwrap_or_default();
+                found.push((entry.path(), String::from_utf8_lossy(&bytes).into_owned()));
+            }
             _ => {}
         }
     }
     found
-}
-
-fn holds(bytes: &[u8], word: &str) -> bool {
-    bytes.windows(word.len()).any(|part| part == word.as_bytes())
 }
 
 /// Every row of the tables that have to do with agents, as the engine prints it.
@@ -107,8 +108,12 @@ fn an_agent_has_the_documented_environment_and_its_own_secrets_and_nothing_of_th
     let id = fleet.create("own", json!("process"), None);
     let other = fleet.create("other", json!("process"), None);
     fleet.set(&id, "OWN", VARIABLE);
-    // A secret that is named like a variable of ours does not stand in for it.
-    fleet.set(&other, "PATH", "/somewhere/else");
+    // No secret stands in for a variable that decides what runs, or what the agent is.
+    for key in ["PATH", "LD_PRELOAD", "PORTCULLIS_TOKEN_FILE", "WORKSPACE_ID"] {
+        let body = json!({"key": key, "value": "/somewhere/else"});
+        let refused = fleet.post(&format!("/workspaces/{other}/secrets"), Some(body), 422);
+        assert_eq!(refused["code"], "KEY_FORBIDDEN", "{refused}");
+    }
     fleet.settled(&id);
     fleet.settled(&other);
     let boot = fleet.boot(&id);
@@ -126,9 +131,11 @@ fn an_agent_has_the_documented_environment_and_its_own_secrets_and_nothing_of_th
     assert_eq!(PathBuf::from(value("HOME")), fleet.work(&id));
     assert_eq!(fs::read_link(format!("/proc/{agent}/cwd")).unwrap(), fleet.work(&id));
     assert_eq!(environment(shim), [], "the shim needs nothing");
+    assert_eq!(value("PATH"), "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    // A neighbour has what is for everybody, and nothing of it.
     let (agent, _) = pids(&fleet, &other);
-    let path = environment(agent).into_iter().find(|(name, _)| name == "PATH").unwrap().1;
-    assert_eq!(path, "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    let names: BTreeSet<_> = environment(agent).into_iter().map(|(name, _)| name).collect();
+    assert!(names.contains("FOR_ALL") && !names.contains("OWN"), "{names:?}");
 
     // What a command of the agent sees is the same, without the way to the agent's own token.
     let command = fleet.create("command", exec("env | cut -d= -f1 | sort | tr '\\n' ' '"), None);
@@ -178,6 +185,7 @@ fn every_release_is_in_the_log_and_a_value_is_nowhere_but_where_it_has_to_be() {
         let commands: Vec<_> = fs::read_dir("/proc")
             .unwrap()
             .filter_map(|entry| fs::read(entry.ok()?.path().join("cmdline")).ok())
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
             .collect();
         let mut stored = files(&fleet.dir);
         stored.extend(files(&fleet.secrets));
@@ -188,7 +196,10 @@ fn every_release_is_in_the_log_and_a_value_is_nowhere_but_where_it_has_to_be() {
         for secret in [VARIABLE, FILE, "the-first-canary-of-a-file", SERVERS, ADMIN, token.trim()] {
             assert!(!log.contains(secret), "{engine}: {secret} is in the server's log");
             assert!(!audit.contains(secret), "{engine}: {secret} is in the audit log");
-            assert!(!commands.iter().any(|command| holds(command, secret)), "{engine}: {secret} is in a command line");
+            assert!(
+                !commands.iter().any(|command| command.contains(secret)),
+                "{engine}: {secret} is in a command line"
+            );
             assert!(!rows.iter().any(|row| row.contains(secret)), "{engine}: {secret} is in the database");
             let allowed = |path: &Path| {
                 (secret == FILE && path == secret_file)
@@ -198,7 +209,7 @@ fn every_release_is_in_the_log_and_a_value_is_nowhere_but_where_it_has_to_be() {
             };
             let found: Vec<_> = stored
                 .iter()
-                .filter(|(path, bytes)| holds(bytes, secret) && !allowed(path))
+                .filter(|(path, text)| text.contains(secret) && !allowed(path))
                 .map(|(path, _)| path)
                 .collect();
             assert!(found.is_empty(), "{engine}: {secret} is in {found:?}");
@@ -224,13 +235,14 @@ fn an_agent_is_a_user_of_its_own_who_reads_neither_the_server_nor_its_neighbour(
     fleet.post(&format!("/workspaces/{neighbour}/secrets"), Some(body), 200);
     fleet.settled(&neighbour);
     let (agent, shim) = pids(&fleet, &neighbour);
-    let data = fleet.db.data_dir.display();
     let (dir, secrets) = (fleet.dir.display(), fleet.secrets.display());
     let boot = fleet.boot(&neighbour);
     let server = fleet.server_pid();
-    let targets = [
-        format!("{data}/portcullis.db"),
-        format!("{data}/root.key"),
+    let mut targets: Vec<_> = files(&fleet.db.data_dir).iter().map(|(path, _)| path.display().to_string()).collect();
+    // Written by this test, and no secret.
+    targets.retain(|path| !path.ends_with("fleet.toml"));
+    assert!(targets.iter().any(|path| path.contains("key")) && targets.len() > 2, "{targets:?}");
+    targets.extend([
         format!("/proc/{server}/environ"),
         format!("/proc/{agent}/environ"),
         format!("/proc/{shim}/environ"),
@@ -238,7 +250,7 @@ fn an_agent_is_a_user_of_its_own_who_reads_neither_the_server_nor_its_neighbour(
         format!("{dir}/run/{boot}/context.json"),
         format!("{dir}/{neighbour}/runs/{boot}/unit.json"),
         format!("{secrets}/{neighbour}/FILE_KEY"),
-    ];
+    ]);
     let script = format!(
         "id -u; id -G; for target in \"$@\"; do if cat \"$target\" > /dev/null 2>&1; then echo \"read $target\"; fi; done; \
          ls {dir} {dir}/run {secrets} 2> /dev/null; touch \"$PORTCULLIS_SECRETS_DIR/x\" 2> /dev/null && echo wrote; \
@@ -257,8 +269,8 @@ fn an_agent_is_a_user_of_its_own_who_reads_neither_the_server_nor_its_neighbour(
     let owner = |pid: i32| fs::metadata(format!("/proc/{pid}")).unwrap().uid();
     assert_eq!(owner(own), uid);
     assert_ne!(owner(agent), uid);
-    // These are there to be read: as root they are.
-    for target in targets.iter().filter(|target| !target.starts_with(&fleet.db.data_dir.display().to_string())) {
+    // They are there to be read: root can.
+    for target in &targets {
         assert!(fs::read(target).is_ok(), "{target}");
     }
 }

@@ -1,8 +1,6 @@
 //! Agents that ignore signals, fork away, leak their pipes, flood, crash at once, eat memory or never come up: each ends
 //! where it should, with a reason; nothing of it is left, and the server does not grow with it.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
-
 mod kit;
 
 use std::{

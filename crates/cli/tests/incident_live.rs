@@ -2,8 +2,6 @@
 //! by every road and with every credential it can get. It is refused, its turn ends as it would have, and it is never
 //! restarted. A human sets the same secret: debt is shown, and applied when the human says so, after the turn.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
-
 mod kit;
 
 use kit::{

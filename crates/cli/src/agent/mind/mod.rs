@@ -23,7 +23,7 @@ pub fn bounded(mut text: String, dropped: u64) -> String {
     if dropped == 0 && text.len() <= REPLY_BYTES_MAX {
         return text;
     }
-    let end = text.floor_char_boundary(REPLY_BYTES_MAX - CUT_NOTE_BYTES);
+    let end = super::boundary(&text, REPLY_BYTES_MAX - CUT_NOTE_BYTES);
     let dropped = dropped + (text.len() - end) as u64;
     text.truncate(end);
     text.push_str(&format!("\n[portcullis: {dropped} more bytes were dropped]"));
