@@ -132,15 +132,19 @@ impl Authority {
 
 /// What agents do.
 impl Authority {
-    /// An agent says that it is there. Returns the boot it stands for.
+    /// An agent says that it is there. Returns the boot it stands for. The card is redacted before it is stored.
     pub async fn register(
         &self,
         meta: Meta,
         caller: &Caller,
         workspace: WorkspaceId,
-        card: Option<String>,
+        card: Option<serde_json::Value>,
         handoff: Option<bool>,
     ) -> Result<BootId, Refusal> {
+        let card = match card {
+            Some(card) => Some(self.redacted_document(workspace, card).await?.to_string()),
+            None => None,
+        };
         let caller = caller.clone();
         self.write(meta, move |cx| {
             mailbox::register(cx, &caller, workspace, card.as_deref(), handoff).map(|run| run.boot)

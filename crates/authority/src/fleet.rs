@@ -396,10 +396,11 @@ pub(crate) fn end_run(cx: &mut Cx<'_>, run: &RunRow, how: &Ended) -> Result<(), 
     });
     record(cx, "run.end", run.workspace, detail)?;
     // Until something is decided about it, it is what its end made it.
-    match (how.crash, how.cause.as_str()) {
-        (true, _) => show(cx, run.workspace, Status::Offline, "its agent ended by itself")?,
-        (false, "restart" | "forced") => show(cx, run.workspace, Status::Restarting, "")?,
-        _ => {}
+    let goes_on = workspaces::find(cx.conn, run.workspace)?.is_some_and(|row| row.desired == Desired::Running);
+    if how.crash {
+        show(cx, run.workspace, Status::Offline, "its agent ended by itself")?;
+    } else if goes_on {
+        show(cx, run.workspace, Status::Restarting, "")?;
     }
     crate::failpoint::hit("run.after_end");
     Ok(())

@@ -7,9 +7,11 @@
 use portcullis_kernel::{
     id::{MessageId, TurnId, WorkspaceId},
     lifecycle::Desired,
+    operator::Role,
     refusal::Code,
     runtime::{Runtime, RuntimeKind},
-    subject::Principal,
+    scope::Scope,
+    subject::{Principal, Standing},
     workspace::Status,
 };
 use serde_json::json;
@@ -31,6 +33,7 @@ use crate::{
         workspaces::{self, WorkspaceRow},
     },
     vault,
+    views::need,
 };
 
 /// Longest hand-off note, in bytes.
@@ -91,9 +94,11 @@ pub enum TurnEnd {
     Failed,
 }
 
+/// Whoever works for a workspace is its agent, by a credential that was given its conversations: a token for something
+/// narrower does not become the agent.
 fn own(caller: &Caller, workspace: WorkspaceId) -> Result<(), Refusal> {
     match caller.principal() {
-        Principal::Agent(home) if home == workspace => Ok(()),
+        Principal::Agent(home) if home == workspace => need(caller, Scope::Messages),
         Principal::Agent(_) => Err(Refusal::new(Code::NotFound)),
         Principal::Operator(_) | Principal::Service(_) | Principal::System(_) => {
             Err(Refusal::because(Code::NotEntitled, "only the workspace's own agent takes its work"))
@@ -136,8 +141,9 @@ fn came_up(cx: &mut Cx<'_>, caller: &Caller, run: &RunRow) -> Result<(), Refusal
     if runs::registered(cx.conn, run.boot, cx.now.0)? {
         record(cx, caller, run.workspace, "run.registered", json!({"boot_id": run.boot}))?;
         units::observe(cx.conn, run.workspace, run.generation)?;
-        let draining = workspaces::find(cx.conn, run.workspace)?.is_some_and(|row| row.drain_since.is_some());
-        if !draining {
+        let row = workspaces::find(cx.conn, run.workspace)?;
+        // One that drains, or is to pause, is shown as that.
+        if row.is_some_and(|row| row.drain_since.is_none() && row.desired == Desired::Running) {
             crate::fleet::show(cx, run.workspace, Status::Online, "")?;
         }
     }
@@ -209,6 +215,9 @@ fn begin_external(
             why: "registered",
         },
     )?;
+    if row.desired == Desired::Running {
+        crate::fleet::show(cx, row.id, Status::Provisioning, "")?;
+    }
     runs::find(cx.conn, boot)?.ok_or_else(|| Refusal::new(Code::Internal))
 }
 
@@ -417,9 +426,11 @@ pub(crate) fn notify(
 
 /// Takes a message back. Only its sender, or a human, and only while nobody has taken it.
 pub(crate) fn cancel(cx: &mut Cx<'_>, caller: &Caller, id: MessageId) -> Result<(), Refusal> {
-    facts::recheck(cx, caller)?;
+    let (standing, _) = facts::recheck(cx, caller)?;
+    // An auditor only looks.
+    let human = matches!(standing, Standing::Operator { role, .. } if role >= Role::Member);
     let row = messages::find(cx.conn, id)?;
-    let row = row.filter(|row| row.sender == caller.principal() || caller.is_operator());
+    let row = row.filter(|row| row.sender == caller.principal() || human);
     let row = row.ok_or_else(|| Refusal::new(Code::MessageNotFound))?;
     if !messages::cancel(cx.conn, id, cx.now.0)? {
         return Err(Refusal::because(Code::Conflict, "the message was taken already"));

@@ -7,6 +7,7 @@ use std::{
 };
 
 use portcullis_kernel::{id::WorkspaceId, redact::Redactor};
+use serde_json::Value;
 
 use crate::{
     actions::environment::content,
@@ -31,9 +32,39 @@ impl Authority {
         if text.is_empty() {
             return Ok(text);
         }
+        Ok(self.redactor(workspace).await?.redact(&text).into_owned())
+    }
+
+    /// The same for every text in a document, names of members included: it stays a document.
+    pub(crate) async fn redacted_document(
+        &self,
+        workspace: WorkspaceId,
+        mut document: Value,
+    ) -> Result<Value, Refusal> {
+        let redactor = self.redactor(workspace).await?;
+        redact_document(&redactor, &mut document);
+        Ok(document)
+    }
+
+    async fn redactor(&self, workspace: WorkspaceId) -> Result<Arc<Redactor>, Refusal> {
         let redactors = self.redactors();
-        let redactor = self.read(move |conn, core| find(&redactors, conn, core, workspace)).await?;
-        Ok(redactor.redact(&text).into_owned())
+        self.read(move |conn, core| find(&redactors, conn, core, workspace)).await
+    }
+}
+
+/// Its depth is that of a request body, which is limited where it is read.
+fn redact_document(redactor: &Redactor, document: &mut Value) {
+    match document {
+        Value::String(text) => *text = redactor.redact(text).into_owned(),
+        Value::Array(items) => items.iter_mut().for_each(|item| redact_document(redactor, item)),
+        Value::Object(members) => {
+            let clean = std::mem::take(members).into_iter().map(|(name, mut member)| {
+                redact_document(redactor, &mut member);
+                (redactor.redact(&name).into_owned(), member)
+            });
+            *members = clean.collect();
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 
@@ -67,7 +98,7 @@ fn learn(conn: &mut Conn, core: &Core, workspace: WorkspaceId, had: &str) -> Res
     for secret in content(conn, core, workspace)?.secrets {
         plaintext::learn(&mut redactor, &secret.key, &secret.value);
     }
-    let had: BTreeMap<String, serde_json::Value> = serde_json::from_str(had).unwrap_or_default();
+    let had: BTreeMap<String, Value> = serde_json::from_str(had).unwrap_or_default();
     for (key, of) in had {
         let (Some(scope), Some(version)) = (of["scope"].as_str(), of["version"].as_i64()) else { continue };
         if let Some(stored) = versions::stored(conn, scope, &key, version)? {

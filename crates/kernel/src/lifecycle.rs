@@ -237,6 +237,9 @@ fn wait(status: Status, reason: impl Into<String>, until: Option<Timestamp>) -> 
     Step::Wait { status, reason: reason.into(), until }
 }
 
+/// Said of a run that cannot be seen.
+const UNSEEN: &str = "its runtime does not say whether it runs";
+
 /// What to do next with a workspace whose agent Portcullis runs itself. Total; the same view gives the same answer.
 pub fn next(view: &View<'_>, now: Timestamp, timings: &Timings) -> Step {
     let Some(live) = &view.live else { return without_run(view, now, timings) };
@@ -300,7 +303,9 @@ fn drain(view: &View<'_>, live: &Live, now: Timestamp, timings: &Timings, why: S
         let minutes = now.since_ms(turn) / 60_000;
         return wait(Status::Draining, format!("a turn runs for {minutes} min; a human was asked"), None);
     }
-    // Nobody can say whether it runs: stopping what may not be there is harmless, and starting is what waits.
+    if live.seen == Seen::Unknown {
+        return wait(Status::Draining, UNSEEN, None);
+    }
     let idle_since = view.turn_ended.map_or(since, |ended| ended.max(since));
     let handoff_until = idle_since.plus_ms(timings.handoff_ms);
     if live.registered && !live.handed_off && now < handoff_until {
@@ -313,16 +318,18 @@ fn drain(view: &View<'_>, live: &Live, now: Timestamp, timings: &Timings, why: S
 fn watch(view: &View<'_>, live: &Live, now: Timestamp, timings: &Timings) -> Step {
     let debt = live.generation < view.desired_generation;
     let debt = if debt { "a change waits until a human applies it" } else { "" };
-    if !live.registered {
+    if live.seen == Seen::Unknown {
+        let status = if live.registered { Status::Degraded } else { Status::Provisioning };
+        return wait(status, UNSEEN, None);
+    }
+    // Whoever has a turn was heard, whatever the row of its run says.
+    if !live.registered && view.turn_since.is_none() {
         let until = live.started_at.plus_ms(timings.provision_ms);
         return if now < until {
             wait(Status::Provisioning, "", Some(until))
         } else {
             Step::Stop { why: StopWhy::NeverCame }
         };
-    }
-    if live.seen == Seen::Unknown {
-        return wait(Status::Degraded, "its runtime does not say whether it runs", None);
     }
     let silent_at = live.heard_at.plus_ms(timings.silent_ms);
     if now < silent_at {

@@ -86,13 +86,13 @@ impl Status {
     pub const fn next(self) -> &'static [Self] {
         use Status::*;
         match self {
-            Provisioning => &[Online, Degraded, Failed, Offline, Paused, Draining, Removed],
+            Provisioning => &[Online, Degraded, Draining, Restarting, Paused, Offline, Failed, Removed],
             Online => &[Degraded, Draining, Restarting, Paused, Offline, Failed, Removed],
             Degraded => &[Online, Draining, Restarting, Paused, Offline, Failed, Removed],
             Draining => &[Provisioning, Online, Degraded, Restarting, Paused, Offline, Failed, Removed],
             Restarting => &[Provisioning, Online, Offline, Failed, Paused, Removed],
             Paused => &[Provisioning, Removed],
-            Offline => &[Provisioning, Online, Restarting, Paused, Failed, Removed],
+            Offline => &[Provisioning, Online, Degraded, Restarting, Paused, Failed, Removed],
             Failed => &[Provisioning, Restarting, Paused, Removed],
             Removed => &[],
         }

@@ -256,7 +256,7 @@ fn malformed_ids_methods_and_routes_are_refused_with_a_code() {
         let samples = fixture.requests(VALUE);
         for (operation, sample) in registry().into_iter().zip(&samples) {
             for bad in ["x", "%00", "%FF", "%E2%82", "..%2f..", "0", "-1", "null", "%0d%0aX: y", &"9".repeat(2_000)] {
-                for name in ["{id}", "{approval}", "{token}", "{operator}", "{policy}"] {
+                for name in ["{id}", "{approval}", "{token}", "{operator}", "{policy}", "{turn}", "{message}"] {
                     if !operation.path.contains(name) {
                         continue;
                     }

@@ -66,7 +66,7 @@ fn an_id_nobody_knows_is_refused_with_the_code_of_the_guard_that_could_not_be_ch
 }
 
 /// Every table: which checks of readiness must say that it is gone, and whether no write can do without it.
-const TABLES: [(&str, &[&str], bool); 18] = [
+const TABLES: [(&str, &[&str], bool); 21] = [
     ("credentials", &["store", "writer"], true),
     ("audit", &["store", "audit", "writer"], true),
     ("audit_head", &["store", "audit", "writer"], true),
@@ -85,6 +85,9 @@ const TABLES: [(&str, &[&str], bool); 18] = [
     ("checkpoints", &["store", "writer"], false),
     ("writer_lock", &["store", "writer"], false),
     ("meta", &["store", "writer"], false),
+    ("runs", &["store", "writer"], false),
+    ("turns", &["store", "writer"], false),
+    ("messages", &["store", "writer"], false),
 ];
 
 fn gone(world: &World, table: &str) {

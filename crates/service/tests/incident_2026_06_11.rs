@@ -116,7 +116,7 @@ fn no_agent_restarts_pauses_removes_or_reconfigures_the_root() {
                 (Method::POST, format!("/workspaces/{root}/restart"), None),
                 (Method::POST, format!("/workspaces/{root}/pause"), None),
                 (Method::DELETE, format!("/workspaces/{root}"), None),
-                (Method::PATCH, format!("/workspaces/{root}"), Some(json!({"runtime": "other"}))),
+                (Method::PATCH, format!("/workspaces/{root}"), Some(json!({"runtime": "process"}))),
                 (Method::PATCH, format!("/workspaces/{root}"), Some(json!({"name": "other"}))),
             ] {
                 let body = body.map(|body| body.to_string().into_bytes());

@@ -195,7 +195,7 @@ fn every_route_refuses_an_agent_that_aims_at_what_is_not_its_own() {
 }
 
 /// What no token may do, whoever minted it.
-const HUMANS_ONLY: [&str; 16] = [
+const HUMANS_ONLY: [&str; 18] = [
     "step_up",
     "logout",
     "session",
@@ -212,6 +212,8 @@ const HUMANS_ONLY: [&str; 16] = [
     "key_rotate",
     "key_reseal",
     "secret_destroy",
+    "workspace_apply",
+    "workspace_force_stop",
 ];
 
 #[test]

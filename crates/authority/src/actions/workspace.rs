@@ -6,7 +6,7 @@ use portcullis_kernel::{
         WorkspaceResume, WorkspaceUpdate,
     },
     id::WorkspaceId,
-    lifecycle::Desired,
+    lifecycle::{Desired, StopWhy},
     refusal::Code,
     runtime::Runtime,
     workspace::{Kind, Status, TREE_DEPTH_MAX, WORKSPACES_MAX},
@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     act::{Prepared, sealed::Act},
     caller::Caller,
+    fleet::{self, Ended},
     gate::Cx,
     permit::{Permit, Spent},
     refusal::{Fault, Refusal},
@@ -305,6 +306,10 @@ impl Act for WorkspaceRemove {
                 let now = w.now().0;
                 messages::fail_all(w.conn(), *id, "the workspace was removed", now)?;
                 revoked += credentials::revoke_workspace(w.conn(), *id, now)?;
+                // An agent elsewhere is not stopped by anybody: its run, and its turn, end here.
+                if let Some(run) = runs::live(w.conn(), *id)?.filter(|run| !run.kind.is_managed()) {
+                    fleet::end_run(w.cx(), &run, &Ended::stopped(StopWhy::Remove, None, None))?;
+                }
             }
             Ok(WorkspaceRemoved { workspaces: ids, revoked })
         })

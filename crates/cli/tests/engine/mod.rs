@@ -102,3 +102,17 @@ fn libraries(program: &str) -> Vec<String> {
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
     listed.split_whitespace().filter(|word| word.starts_with('/')).map(str::to_owned).collect()
 }
+
+/// Removes every container of an organisation, running or not.
+pub fn remove_all(socket: &Path, organisation: &str) {
+    // An engine that is gone took them along, and a second panic would hide the first.
+    if UnixStream::connect(socket).is_err() {
+        return;
+    }
+    let filter = format!("%7B%22label%22%3A%5B%22portcullis.organisation%3D{organisation}%22%5D%7D");
+    let listed = get(socket, &format!("/containers/json?all=1&filters={filter}"));
+    for container in listed.as_array().into_iter().flatten() {
+        let path = format!("/containers/{}?force=1&v=1", container["Id"].as_str().unwrap_or_default());
+        call(socket, "DELETE", &path, b"");
+    }
+}

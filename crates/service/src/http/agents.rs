@@ -91,8 +91,8 @@ pub(super) fn operations() -> Vec<Operation> {
 /// looked at here.
 pub(super) async fn register(call: &Call, input: &wire::Register) -> Result<Response, Refusal> {
     let caller = crate::router::authenticate_bearer(&call.app, &call.headers).await?;
-    let card = input.agent_card.as_ref().map(Value::to_string);
-    if card.as_ref().is_some_and(|card| card.len() > CARD_BYTES_MAX) {
+    let card = input.agent_card.clone();
+    if card.as_ref().is_some_and(|card| card.to_string().len() > CARD_BYTES_MAX) {
         return Err(Refusal::because(Code::InvalidField, "`agent_card` has at most 65536 bytes"));
     }
     let handoff = input.capabilities.as_ref().map(|can| can.handoff);
@@ -263,8 +263,12 @@ async fn logs(call: Call) -> Result<Response, Refusal> {
     let range = LogRange { after: call.query_as("after")?, tail, bytes_max: LOG_BYTES_MAX };
     let until = tokio::time::Instant::now() + wait(&call)?;
     let run = call.app.authority.log_of(call.caller()?, id, boot).await?;
+    if !run.kind.is_managed() {
+        // Trying again would not help.
+        return Err(Refusal::because(Code::Conflict, "its agent runs elsewhere, and so does its log"));
+    }
     let no_log = || Refusal::because(Code::LogUnavailable, "its agent does not run on this server");
-    let (runtimes, _) = call.app.agents.as_ref().filter(|_| run.kind.is_managed()).ok_or_else(no_log)?;
+    let (runtimes, _) = call.app.agents.as_ref().ok_or_else(no_log)?;
     let unit = Unit { workspace: run.workspace, boot: run.boot };
     let mut stopping = call.app.stopping.subscribe();
     loop {

@@ -309,10 +309,12 @@ impl Runtime for ContainerRuntime {
     /// Positions are nanoseconds since the Unix epoch: the engine's timestamp of the last line that was handed out.
     /// It is `reset` when that very line is no longer in the log.
     async fn logs(&self, unit: Unit, range: LogRange) -> Result<LogPiece, RuntimeFault> {
-        if self.find(unit).await?.is_none() {
+        let Some(container) = self.find(unit).await? else {
             return Err(RuntimeFault::Permanent("there is no container of this boot, so no log".to_owned()));
-        }
-        let piece = self.engine.logs(&spec::name(unit.boot), range).await?;
+        };
+        // Before the log: what is read of one that had ended is all there is.
+        let ended = !container.is_running();
+        let piece = self.engine.logs(&spec::name(unit.boot), range, ended).await?;
         // The engine wrote what the agent did; values are taken out on the way to whoever reads.
         let place = self.place(unit);
         let known = blocking(move || place.known()).await?;

@@ -132,6 +132,28 @@ pub fn samples(value: &str) -> Vec<(&'static str, &'static str, Option<Value>, S
         ("audit_export", "", None, Refused),
         ("audit_checkpoint", "", None, Refused),
         ("events", "", None, OnlyItsOwn),
+        (
+            "agent_heartbeat",
+            "",
+            Some(json!({"workspace_id": "{id}", "active_tasks": 1, "sample_error": value})),
+            Refused,
+        ),
+        ("agent_discover", "", None, Refused),
+        ("inbox_claim", "", Some(json!({"wait_s": 0})), Refused),
+        ("turn_end", "", Some(json!({"state": "completed", "reply": format!("it said {value}.")})), Refused),
+        ("turn_list", "", None, Refused),
+        ("agent_handoff", "", Some(json!({"note": format!("remember {value}")})), Refused),
+        ("restart_context", "", None, Refused),
+        ("run_list", "", None, Refused),
+        ("log_read", "", None, Refused),
+        ("workspace_apply", "", None, Refused),
+        ("workspace_force_stop", "", Some(json!({"reason": "why"})), Refused),
+        ("message_send", "", Some(json!({"text": format!("use {value} there")})), Refused),
+        ("message_list", "", None, Refused),
+        ("activity_list", "", None, Refused),
+        ("message_get", "", None, Refused),
+        ("message_cancel", "", None, Refused),
+        ("message_notify", "", Some(json!({"message": format!("{value} is what I have")})), Refused),
     ]
 }
 
@@ -160,7 +182,8 @@ pub struct Sample {
 }
 
 impl Fixture {
-    /// Workspaces, a secret, an approval, a policy, an operator and a token, all with somebody else than the stranger.
+    /// Workspaces, a secret, an approval, a policy, an operator, a token, a turn and a message, all with somebody else than
+    /// the stranger.
     pub async fn new(world: &World) -> Self {
         let owner = world.owner();
         let aunt = world.workspace("aunt").await;
@@ -174,10 +197,25 @@ impl Fixture {
         let operator = world.create_operator("member@example.org", Role::Member, &[]).await;
         let minted = owner.post(&format!("/workspaces/{target}/tokens"), json!({})).await;
         let (token, agent) = (minted.status(201).member("id"), world.bearer(&minted.member("auth_token")));
+        // Its agent works on one message, and another waits.
+        agent.post("/registry/register", json!({"id": target})).await.status(200);
+        let send = async || {
+            owner
+                .post(&format!("/workspaces/{target}/messages"), json!({"text": "go on"}))
+                .await
+                .status(202)
+                .member("id")
+        };
+        send().await;
+        let claim = agent.post(&format!("/workspaces/{target}/inbox/claim"), json!({})).await;
+        let turn = claim.status(200).json["turn"]["id"].as_str().expect("a turn").to_owned();
+        let message = send().await;
         let ids = BTreeMap::from([
             ("id", target),
             ("key", "HELD".to_owned()),
             ("approval", held),
+            ("turn", turn),
+            ("message", message),
             ("policy", policy),
             ("operator", operator),
             ("token", token),

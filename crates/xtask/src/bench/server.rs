@@ -36,7 +36,8 @@ pub fn binary() -> Result<PathBuf, String> {
 
 impl Server {
     /// Starts it and makes an owner, a service token that may write unattended, and workspaces.
-    pub fn start(binary: &Path, name: &str, database_url: Option<&str>) -> Result<Self, String> {
+    /// `agents`: how many workspaces get an idle echo agent; without any the server only serves.
+    pub fn start(binary: &Path, name: &str, database_url: Option<&str>, agents: usize) -> Result<Self, String> {
         let scratch = Scratch::new(name)?;
         let data = scratch.path().join("data");
         let password = scratch.path().join("password");
@@ -52,6 +53,18 @@ impl Server {
         let log = std::fs::File::create(scratch.path().join("log")).map_err(|error| error.to_string())?;
         let mut serve = command(binary, scratch.path(), database_url);
         serve.args(["serve", "--listen", &address, "--data"]).arg(&data).stdout(Stdio::null()).stderr(log);
+        if agents == 0 {
+            serve.arg("--no-agents");
+        } else {
+            let config = scratch.path().join("config.toml");
+            // Short, because of sockets.
+            let text = format!(
+                "[agents]\ndir = \"/tmp/ptc-bench-{0}\"\nsecrets_dir = \"/dev/shm/ptc-bench-{0}\"\n",
+                std::process::id()
+            );
+            std::fs::write(&config, text).map_err(|error| error.to_string())?;
+            serve.arg("--config").arg(config);
+        }
         serve.env("PORTCULLIS_ADMIN_TOKEN", ADMIN_TOKEN);
         let began = Instant::now();
         let child = serve.spawn().map_err(|error| step::cannot_run(&serve, &error))?;
@@ -71,11 +84,17 @@ impl Server {
             std::thread::sleep(Duration::from_millis(2));
         }
         server.ready_ms = began.elapsed().as_secs_f64() * 1e3;
-        server.set_up(binary, &password, database_url)?;
+        server.set_up(binary, &password, database_url, if agents == 0 { WORKSPACES } else { agents })?;
         Ok(server)
     }
 
-    fn set_up(&mut self, binary: &Path, password: &Path, database_url: Option<&str>) -> Result<(), String> {
+    fn set_up(
+        &mut self,
+        binary: &Path,
+        password: &Path,
+        database_url: Option<&str>,
+        workspaces: usize,
+    ) -> Result<(), String> {
         let url = self.url();
         let dir = self.scratch.path().to_path_buf();
         let cli = |words: &[&str]| -> Result<serde_json::Value, String> {
@@ -94,7 +113,7 @@ impl Server {
         self.service_token = text(&cli(&["token", "mint", "bench", "--unattended"])?, "auth_token");
         let list = cli(&["workspace", "list"])?;
         self.root = list.as_array().and_then(|all| all.first()).map(|root| text(root, "id")).unwrap_or_default();
-        for n in 0..WORKSPACES {
+        for n in 0..workspaces {
             self.workspaces.push(text(&cli(&["workspace", "create", &format!("bench-{n}")])?, "id"));
         }
         if self.service_token.is_empty() || self.root.is_empty() || self.workspaces.iter().any(String::is_empty) {
@@ -129,6 +148,40 @@ impl Server {
             "refuse" => (ADMIN_TOKEN, self.root.clone()),
             _ => (&self.service_token, self.workspaces.join(" ")),
         }
+    }
+
+    /// How many of its workspaces have an agent that answers.
+    pub fn online(&self, binary: &Path) -> Result<usize, String> {
+        let all = self.ask(binary, &["workspace", "list"])?;
+        Ok(all.as_array().into_iter().flatten().filter(|workspace| workspace["status"] == "online").count())
+    }
+
+    /// Removes every workspace and with it its agent.
+    pub fn remove_workspaces(&self, binary: &Path) -> Result<(), String> {
+        for id in &self.workspaces {
+            self.ask(binary, &["workspace", "remove", id])?;
+        }
+        Ok(())
+    }
+
+    fn ask(&self, binary: &Path, words: &[&str]) -> Result<serde_json::Value, String> {
+        let mut command = command(binary, self.dir(), None);
+        command.args(["--json", "--url", &self.url()]).args(words);
+        let output = command.output().map_err(|error| step::cannot_run(&command, &error))?;
+        step::judge(&command, output.status)?;
+        serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())
+    }
+
+    /// Processor time it has used, in seconds.
+    pub fn cpu_seconds(&self) -> Result<f64, String> {
+        let stat =
+            std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).map_err(|error| error.to_string())?;
+        // The name in the second field may hold spaces; what follows its parenthesis does not.
+        let fields: Vec<&str> =
+            stat.rsplit_once(')').map(|(_, rest)| rest).unwrap_or_default().split_whitespace().collect();
+        let ticks = |n: usize| fields.get(n).and_then(|field| field.parse::<f64>().ok()).ok_or("no such field");
+        // utime and stime are the fields 14 and 15 of the line; a tick is a hundredth of a second on Linux.
+        Ok((ticks(11)? + ticks(12)?) / 100.0)
     }
 
     /// Resident memory in MiB.

@@ -19,8 +19,14 @@ const LOADS: [Load; 4] = [
 ];
 
 pub fn run(arguments: &[String]) -> Result<(), String> {
-    if !arguments.is_empty() {
-        return Err("takes no arguments".to_owned());
+    match arguments {
+        [] => {}
+        [only] if only == "fleet" => {
+            let binary = step::announce("release build", binary)?;
+            crate::bench::fleet::run(&binary)?.iter().for_each(|row| step::say(row));
+            return Ok(());
+        }
+        _ => return Err("takes no argument, or `fleet` for that part alone".to_owned()),
     }
     step::announce("wrk", ensure_wrk)?;
     let postgres = step::announce("postgresql", postgres::ensure)?;
@@ -28,7 +34,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     let binary = step::announce("release build", binary)?;
     let mut rows = Vec::new();
     for (engine, url) in [("SQLite", None), ("PostgreSQL", Some(cluster.url()))] {
-        let mut server = Server::start(&binary, engine, url)?;
+        let mut server = Server::start(&binary, engine, url, 0)?;
         std::thread::sleep(IDLE);
         rows.push(format!("| start to ready | {engine} | {:.0} ms | | |", server.ready_ms));
         rows.push(format!("| idle memory | {engine} | {:.1} MiB | | |", server.resident_mib()?));
@@ -51,6 +57,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
         }
     }
     rows.extend(decisions()?);
+    rows.extend(crate::bench::fleet::run(&binary)?);
     step::say("\n| what | engine | median | p50 | p99 |\n|---|---|--:|--:|--:|");
     for row in rows {
         step::say(&row);

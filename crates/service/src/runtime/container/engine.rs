@@ -156,7 +156,7 @@ impl Engine {
     }
 
     /// Reads a piece of the log. Never holds more than the piece and one line a stream.
-    pub(super) async fn logs(&self, name: &str, range: LogRange) -> Result<LogPiece, RuntimeFault> {
+    pub(super) async fn logs(&self, name: &str, range: LogRange, ended: bool) -> Result<LogPiece, RuntimeFault> {
         let mut lines = Lines::new(range);
         let options = LogsOptions { since: lines.since(), tail: lines.tail(), ..log_options() };
         let docker = self.docker().await?;
@@ -174,6 +174,9 @@ impl Engine {
             Ok(())
         })
         .await?;
+        if ended {
+            lines.ended();
+        }
         Ok(lines.finish())
     }
 

@@ -22,6 +22,8 @@ pub(super) struct Lines {
     range: LogRange,
     /// The unfinished line of each stream.
     unfinished: [Vec<u8>; 2],
+    /// When each stream was last written to.
+    stamps: [u64; 2],
     whole: VecDeque<(u64, String)>,
     bytes: usize,
     /// The line at the position asked for was seen, so that nothing after it is lost.
@@ -33,7 +35,7 @@ impl Lines {
     pub(super) fn new(range: LogRange) -> Self {
         let unfinished = [Vec::new(), Vec::new()];
         let anchored = range.after.is_none_or(|position| position == 0);
-        Self { range, unfinished, whole: VecDeque::new(), bytes: 0, anchored, full: false }
+        Self { range, unfinished, stamps: [0; 2], whole: VecDeque::new(), bytes: 0, anchored, full: false }
     }
 
     /// The second from which the engine is asked to read. It knows whole seconds; the rest is left out here.
@@ -60,6 +62,9 @@ impl Lines {
         let Some(stamp) = std::str::from_utf8(stamp).ok().and_then(nanoseconds) else { return };
         let text = text.strip_prefix(b" ").unwrap_or(text);
         let Some(unfinished) = self.unfinished.get_mut(stream) else { return };
+        if let Some(last) = self.stamps.get_mut(stream) {
+            *last = stamp;
+        }
         let (part, ends) = text.strip_suffix(b"\n").map_or((text, false), |line| (line, true));
         let room = LINE_BYTES_MAX.saturating_sub(unfinished.len());
         unfinished.extend_from_slice(part.get(..room).unwrap_or(part));
@@ -67,9 +72,23 @@ impl Lines {
             return;
         }
         let line = std::mem::take(unfinished);
+        self.take(stamp, &line);
+    }
+
+    fn take(&mut self, stamp: u64, line: &[u8]) {
         match self.range.after {
             Some(position) if stamp <= position => self.anchored |= stamp == position,
-            _ => self.line(stamp, &line),
+            _ => self.line(stamp, line),
+        }
+    }
+
+    /// Nobody will finish the last lines any more: what there is of them is all.
+    pub(super) fn ended(&mut self) {
+        for stream in 0..self.unfinished.len() {
+            let line = std::mem::take(&mut self.unfinished[stream]);
+            if !line.is_empty() && !self.full {
+                self.take(self.stamps[stream], &line);
+            }
         }
     }
 
@@ -145,6 +164,19 @@ mod tests {
             }
         }
         lines.finish()
+    }
+
+    #[test]
+    fn the_last_words_of_a_program_that_ended_need_no_line_break() {
+        let mut lines = Lines::new(from_end(100));
+        lines.push(0, &frame(1, "whole\n"));
+        lines.push(0, &frame(2, "half"));
+        let mut later = Lines::new(LogRange { after: Some(lines.stamps[0]), tail: 0, bytes_max: 100 });
+        later.push(0, &frame(2, "half"));
+        lines.ended();
+        later.ended();
+        assert_eq!(lines.finish().text, "whole\nhalf\n");
+        assert_eq!(later.finish().text, "");
     }
 
     const fn from_end(bytes_max: usize) -> LogRange {
