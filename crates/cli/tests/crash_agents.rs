@@ -22,7 +22,7 @@ use serde_json::json;
 
 /// Decides when each SIGKILL comes.
 const SEED: u64 = 0x0611_2b0b;
-const KILLS: u64 = 6;
+const KILLS: u64 = 4;
 /// Latest moment of a SIGKILL after its round's changes, in milliseconds.
 const KILL_MS: u64 = 700;
 const SIGABRT: i32 = 6;

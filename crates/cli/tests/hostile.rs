@@ -35,10 +35,13 @@ fn log(fleet: &Fleet, id: &str, boot: &str) -> String {
 
 /// Removes them all and sees that nothing is left.
 fn remove(fleet: &Fleet, ids: &[&str]) {
+    let boots = ids.iter().map(|id| fleet.runs(id).iter().map(|run| text(run, "boot_id")).collect::<Vec<_>>());
+    let boots: Vec<_> = boots.collect();
     for id in ids {
-        let boots: Vec<_> = fleet.runs(id).iter().map(|run| text(run, "boot_id")).collect();
         want(200, fleet.ask_as(fleet.owner(), Method::DELETE, &format!("/workspaces/{id}"), None));
-        fleet.gone(id, &boots);
+    }
+    for (id, boots) in ids.iter().zip(&boots) {
+        fleet.gone(id, boots);
     }
     fleet.until("not even what hid itself is left", || fleet.processes().is_empty().then_some(()));
 }
