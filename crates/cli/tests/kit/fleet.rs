@@ -100,8 +100,8 @@ impl Fleet {
         self.server = Some(server);
     }
 
-    pub fn server(&mut self) -> &mut Server {
-        self.server.as_mut().expect("a server runs")
+    pub fn server_pid(&self) -> u32 {
+        self.server.as_ref().expect("a server runs").pid()
     }
 
     /// SIGKILL, and the end.
@@ -121,7 +121,7 @@ impl Fleet {
 
     /// Most memory the server ever had, in KiB.
     pub fn server_memory_kib(&self) -> u64 {
-        let pid = self.server.as_ref().expect("a server runs").pid();
+        let pid = self.server_pid();
         let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the server's status");
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a high-water mark");
         line.trim().trim_end_matches(" kB").trim().parse().expect("a number")
@@ -159,10 +159,9 @@ impl Fleet {
     #[track_caller]
     pub fn get(&self, path: &str) -> Value {
         let answer = self.ask_as(self.owner(), Method::GET, path, None);
-        if answer.as_ref().is_none_or(|(status, _)| *status != 200) {
-            eprintln!("GET {path}\n{}", self.log_tail());
-        }
-        want(200, answer)
+        let (status, body) = answer.unwrap_or_else(|| panic!("GET {path}: no answer\n{}", self.log_tail()));
+        assert_eq!(status, 200, "GET {path}: {body}\n{}", self.log_tail());
+        body
     }
 
     #[track_caller]
@@ -358,21 +357,22 @@ impl Fleet {
     pub fn processes(&self) -> Vec<(i32, String)> {
         let names = self.names();
         let marks = self.marks.lock().expect("marks").clone();
-        let holds = |bytes: &[u8], word: &str| bytes.windows(word.len()).any(|part| part == word.as_bytes());
         let inside = |link: &Path| fs::read_link(link).is_ok_and(|target| target.starts_with(&self.dir));
         let mut found = Vec::new();
         for entry in fs::read_dir("/proc").expect("processes") {
             let Ok(entry) = entry else { continue };
             let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
             let place = entry.path();
-            let command = fs::read(place.join("cmdline")).unwrap_or_default();
-            let environment = fs::read(place.join("environ")).unwrap_or_default();
-            let ours = names.iter().any(|name| holds(&command, name) || holds(&environment, name))
-                || marks.iter().any(|mark| holds(&command, mark))
+            // Gone meanwhile, or somebody else's.
+            let read = |name| fs::read(place.join(name)).unwrap_or_default();
+            let (command, environment) = (read("cmdline"), read("environ"));
+            let (command, environment) = (String::from_utf8_lossy(&command), String::from_utf8_lossy(&environment));
+            let ours = names.iter().any(|name| command.contains(name.as_str()) || environment.contains(name.as_str()))
+                || marks.iter().any(|mark| command.contains(mark.as_str()))
                 || inside(&place.join("cwd"))
                 || inside(&place.join("exe"));
             if ours {
-                found.push((pid, String::from_utf8_lossy(&command).replace('\0', " ")));
+                found.push((pid, command.replace('\0', " ")));
             }
         }
         found
@@ -418,6 +418,7 @@ impl Drop for Fleet {
         // First the server: it would start what ends.
         drop(self.server.take());
         let (begun, groups) = (Instant::now(), self.groups());
+        let mut faults = Vec::new();
         loop {
             let left = self.processes();
             if left.is_empty() {
@@ -428,7 +429,7 @@ impl Drop for Fleet {
                 let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
             }
             if begun.elapsed() > LEFTOVERS_WAIT {
-                eprintln!("these processes do not end: {left:?}");
+                faults.push(format!("these processes do not end: {left:?}"));
                 break;
             }
             std::thread::sleep(Duration::from_millis(10));
@@ -441,9 +442,11 @@ impl Drop for Fleet {
             if let Err(error) = fs::remove_dir_all(dir)
                 && error.kind() != std::io::ErrorKind::NotFound
             {
-                eprintln!("{}: {error}", dir.display());
+                faults.push(format!("{}: {error}", dir.display()));
             }
         }
+        // A test that has failed already says why itself.
+        assert!(faults.is_empty() || std::thread::panicking(), "{faults:?}");
     }
 }
 

@@ -15,7 +15,10 @@ use std::{
 };
 
 use portcullis_authority::{Authority, Refusal};
-use portcullis_kernel::{id::WorkspaceId, lifecycle::Timings};
+use portcullis_kernel::{
+    id::WorkspaceId,
+    lifecycle::{Desired, Timings},
+};
 use tokio::{
     sync::{Notify, watch},
     task::JoinSet,
@@ -77,6 +80,10 @@ pub(crate) async fn run(
         committed.mark_unchanged();
         match look(&shared, everything).await {
             Ok(ids) => {
+                if everything {
+                    // Who is not among them any more has something to clear away.
+                    ring_others(&shared, &ids);
+                }
                 for id in ids {
                     wake(&shared, &mut units, id, &stopping, !everything);
                 }
@@ -112,6 +119,11 @@ async fn look(shared: &Arc<Shared>, everything: bool) -> Result<Vec<WorkspaceId>
     shared.authority.units().await
 }
 
+fn ring_others(shared: &Shared, ids: &[WorkspaceId]) {
+    let bells = shared.bells.lock().unwrap_or_else(PoisonError::into_inner);
+    bells.iter().filter(|(id, _)| !ids.contains(id)).for_each(|(_, bell)| bell.notify_one());
+}
+
 fn wake(shared: &Arc<Shared>, units: &mut JoinSet<()>, id: WorkspaceId, stopping: &watch::Receiver<bool>, ring: bool) {
     let mut bells = shared.bells.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(bell) = bells.get(&id) {
@@ -136,12 +148,16 @@ async fn sweep(shared: &Arc<Shared>) {
         Ok(known) => known,
         Err(refusal) => return complain("the runs that have not ended could not be read", &refusal),
     };
-    for (kind, unit) in shared.runtimes.units().await {
+    let mut units = shared.runtimes.units().await;
+    while let Some((kind, unit)) = units.pop() {
         if known.iter().any(|run| run.boot == unit.boot) {
             continue;
         }
-        let gone = matches!(shared.authority.unit(unit.workspace).await, Ok(None));
-        shared.runtimes.end_orphan(kind, unit, gone, shared.settings.timings.grace_ms).await;
+        let state = shared.authority.unit(unit.workspace).await;
+        let gone = state.is_ok_and(|state| state.is_none_or(|state| state.desired == Desired::Removed));
+        let mut others = units.iter().map(|(_, other)| other.workspace).chain(known.iter().map(|run| run.workspace));
+        let last = !others.any(|other| other == unit.workspace);
+        shared.runtimes.end_orphan(kind, unit, gone.then_some(last), shared.settings.timings.grace_ms).await;
     }
 }
 

@@ -96,12 +96,13 @@ impl Runtimes {
 
     /// Ends everything there is here and forgets it.
     pub(crate) async fn end_all(&self) {
-        let ending = self.units().await.into_iter().map(|(kind, unit)| self.end_orphan(kind, unit, true, END_ALL_MS));
+        let ending =
+            self.units().await.into_iter().map(|(kind, unit)| self.end_orphan(kind, unit, Some(true), END_ALL_MS));
         futures_util::future::join_all(ending).await;
     }
 
-    /// Ends a unit that no row knows, and forgets what has ended.
-    pub(crate) async fn end_orphan(&self, kind: RuntimeKind, unit: Unit, workspace_gone: bool, grace_ms: i64) {
+    /// Ends a unit that no row knows. If its workspace is `gone` it is forgotten, and the workspace with its last one.
+    pub(crate) async fn end_orphan(&self, kind: RuntimeKind, unit: Unit, gone: Option<bool>, grace_ms: i64) {
         let grace = Duration::from_millis(grace_ms.unsigned_abs());
         if matches!(self.look(kind, unit).await, Sight::Running) {
             tracing::warn!(boot = %unit.boot, workspace = %unit.workspace, "an agent runs that no row knows; it is stopped");
@@ -110,7 +111,8 @@ impl Runtimes {
                 return;
             }
         }
-        if workspace_gone && let Err(fault) = self.forget(kind, unit, true).await {
+        let Some(last) = gone else { return };
+        if let Err(fault) = self.forget(kind, unit, last).await {
             tracing::warn!(boot = %unit.boot, %fault, "what it left could not be removed");
         }
     }

@@ -110,6 +110,8 @@ async fn pass(shared: &Arc<Shared>, id: WorkspaceId, memory: &mut Memory) -> Res
     let Some(state) = shared.authority.unit(id).await? else { return Ok(Pass::Over) };
     let live = state.live.clone().filter(|run| run.kind.is_managed());
     if live.is_none() && (state.desired == Desired::Removed || !state.runtime.kind.is_managed()) {
+        // Whether or not it ran when it was removed, or moved elsewhere.
+        forget(shared, id, 0).await?;
         return Ok(Pass::Over);
     }
     let unit = live.as_ref().map(|run| Unit { workspace: id, boot: run.boot });
@@ -205,7 +207,7 @@ async fn act(
             let rest = shared.settings.timings.drain_ms.max(REFUSED_MS);
             memory.asked = Some((state.desired_generation, now.plus_ms(rest)));
         }
-        (Step::Stop { why }, Some(run), Some(unit)) => stop(shared, id, &run, unit, why).await?,
+        (Step::Stop { why }, Some(run), Some(unit)) => stop(shared, &run, unit, why).await?,
         // Nothing to stop, or nothing to observe: the rows moved on since they were read.
         (Step::Start | Step::Observe | Step::Stop { .. }, ..) => {}
     }
@@ -241,21 +243,17 @@ async fn start(shared: &Arc<Shared>, state: &UnitState, memory: &mut Memory) -> 
     Ok(Pass::Again)
 }
 
-async fn stop(shared: &Arc<Shared>, id: WorkspaceId, run: &LiveRun, unit: Unit, why: StopWhy) -> Result<(), Refusal> {
+async fn stop(shared: &Arc<Shared>, run: &LiveRun, unit: Unit, why: StopWhy) -> Result<(), Refusal> {
     let grace = Duration::from_millis(shared.settings.timings.grace_ms.unsigned_abs());
     let exit = shared.runtimes.stop(run.kind, unit, grace).await.map_err(|fault| internal(&fault))?;
     portcullis_authority::failpoint::hit("unit.after_stop");
-    shared.authority.end_run(run.boot, Ended::stopped(why, exit.code, exit.signal)).await?;
-    if why == StopWhy::Remove {
-        forget(shared, id, 0).await?;
-        shared.live.forget(id);
-    }
-    Ok(())
+    shared.authority.end_run(run.boot, Ended::stopped(why, exit.code, exit.signal)).await
 }
 
 /// Removes what ended runs left here, but of the newest; with none to keep, everything of the workspace.
 async fn forget(shared: &Arc<Shared>, id: WorkspaceId, keep: usize) -> Result<(), Refusal> {
-    let mut ended = shared.authority.ended_runs(id, keep).await?.into_iter().peekable();
+    let ended = shared.authority.ended_runs(id, keep).await?.into_iter();
+    let mut ended = ended.filter(|run| run.kind.is_managed()).peekable();
     while let Some(run) = ended.next() {
         let unit = Unit { workspace: id, boot: run.boot };
         let last = keep == 0 && ended.peek().is_none();

@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
-use super::{Ending, REPLY_BYTES_MAX};
+use super::{Ending, REPLY_BYTES_MAX, bounded};
 use crate::agent::delivered::Delivered;
 use crate::agent::plane::Message;
 use crate::error::Error;
@@ -165,10 +165,12 @@ impl Head {
     fn text(&self) -> String {
         // A text may end in the middle of a character where it was cut; a NUL is no text to a database.
         let text = String::from_utf8_lossy(&self.kept).replace('\0', "\u{fffd}");
-        if self.dropped > 0 {
-            return format!("{text}\n[portcullis: {} more bytes were dropped]", self.dropped);
-        }
-        text.strip_suffix('\n').map(str::to_owned).unwrap_or(text)
+        let text = match text.strip_suffix('\n') {
+            Some(whole) if self.dropped == 0 => whole.to_owned(),
+            _ => text,
+        };
+        // Replacing made it longer; so it is bounded once more.
+        bounded(text, self.dropped)
     }
 }
 
@@ -226,7 +228,12 @@ mod tests {
             head.push(&[b'x'; REPLY_BYTES_MAX / 2]);
         }
         assert_eq!(head.kept.len(), REPLY_BYTES_MAX);
-        assert!(head.text().ends_with(&format!("x\n[portcullis: {} more bytes were dropped]", REPLY_BYTES_MAX / 2)));
+        let text = head.text();
+        assert!(text.len() <= REPLY_BYTES_MAX && text.ends_with(" more bytes were dropped]"));
+        // What is no text is replaced by something longer.
+        let mut head = Head::default();
+        head.push(&[0xff; REPLY_BYTES_MAX]);
+        assert!(head.text().len() <= REPLY_BYTES_MAX);
         let mut tail = Tail::default();
         tail.push(&[b'a'; ERROR_TAIL_BYTES]);
         tail.push(b"end");

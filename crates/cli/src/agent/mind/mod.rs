@@ -13,8 +13,22 @@ use crate::agent::plane::Message;
 use crate::error::Error;
 use crate::output::Output;
 
-/// Longest reply, in bytes. What is beyond is dropped, and the reply says so.
+/// Longest reply that the control plane takes, in bytes. What is beyond is dropped, and the reply says so.
 pub const REPLY_BYTES_MAX: usize = 1 << 20;
+/// Room for the words that say so.
+const CUT_NOTE_BYTES: usize = 64;
+
+/// A reply within the limit, its note included. `dropped` bytes were dropped already.
+pub fn bounded(mut text: String, dropped: u64) -> String {
+    if dropped == 0 && text.len() <= REPLY_BYTES_MAX {
+        return text;
+    }
+    let end = super::boundary(&text, REPLY_BYTES_MAX - CUT_NOTE_BYTES);
+    let dropped = dropped + (text.len() - end) as u64;
+    text.truncate(end);
+    text.push_str(&format!("\n[portcullis: {dropped} more bytes were dropped]"));
+    text
+}
 
 /// How a turn ended.
 #[derive(Debug, PartialEq, Eq)]

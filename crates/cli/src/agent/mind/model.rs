@@ -9,8 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::conversation::{Memory, Role, Said};
-use super::{Ending, REPLY_BYTES_MAX};
-use crate::agent::boundary;
+use super::{Ending, bounded};
 use crate::agent::delivered::Delivered;
 use crate::agent::plane::{self, Message};
 use crate::client;
@@ -222,14 +221,8 @@ fn read(answer: &[u8]) -> Result<String, String> {
     if choice.message.tool_calls.is_some_and(|calls| !calls.is_empty()) {
         return Err("the model asks for tools, and none were offered".into());
     }
-    let mut text = choice.message.content.ok_or("the model's answer has no text")?;
-    if text.len() > REPLY_BYTES_MAX {
-        let end = boundary(&text, REPLY_BYTES_MAX);
-        let dropped = text.len() - end;
-        text.truncate(end);
-        text.push_str(&format!("\n[portcullis: {dropped} more bytes were dropped]"));
-    }
-    Ok(text)
+    let text = choice.message.content.ok_or("the model's answer has no text")?;
+    Ok(bounded(text, 0))
 }
 
 /// What the endpoint says is wrong; endpoints like to repeat the key.
