@@ -98,6 +98,7 @@ pub fn samples(value: &str) -> Vec<(&'static str, &'static str, Option<Value>, S
             Refused,
         ),
         ("secret_values", "", None, Refused),
+        ("secret_holdings", "", None, OnlyItsOwn),
         ("org_token_mint", "", Some(json!({"name": "another"})), Refused),
         ("org_token_list", "", None, Refused),
         ("org_token_revoke", "", None, Refused),
