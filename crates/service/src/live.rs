@@ -4,12 +4,10 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
+    time::Instant,
 };
 
-use portcullis_kernel::{
-    id::{BootId, WorkspaceId},
-    time::Timestamp,
-};
+use portcullis_kernel::id::{BootId, WorkspaceId};
 use tokio::sync::Notify;
 
 /// When a working loop was last heard, and what it said.
@@ -17,8 +15,8 @@ use tokio::sync::Notify;
 pub struct Pulse {
     /// From which run.
     pub boot: BootId,
-    /// When.
-    pub heard_at: Timestamp,
+    /// When, by a clock that does not jump: a machine that slept, or whose time was set, has silenced nobody.
+    pub heard: Instant,
     /// It reports that it is in trouble.
     pub troubled: bool,
 }
@@ -37,7 +35,7 @@ pub struct Live {
 
 impl Live {
     /// Notes that a working loop was heard. `error_rate` is what it reports, 0 to 1.
-    pub fn heard(&self, workspace: WorkspaceId, boot: BootId, at: Timestamp, error_rate: Option<f64>) {
+    pub fn heard(&self, workspace: WorkspaceId, boot: BootId, error_rate: Option<f64>) {
         let mut pulses = self.pulses.lock().unwrap_or_else(PoisonError::into_inner);
         let was = pulses.get(&workspace).is_some_and(|pulse| pulse.boot == boot && pulse.troubled);
         let troubled = match error_rate {
@@ -45,7 +43,7 @@ impl Live {
             Some(rate) if rate < WELL_BELOW => false,
             _ => was,
         };
-        pulses.insert(workspace, Pulse { boot, heard_at: at, troubled });
+        pulses.insert(workspace, Pulse { boot, heard: Instant::now(), troubled });
     }
 
     /// The last pulse of a workspace's agent.
@@ -86,7 +84,7 @@ mod tests {
         for (rate, troubled) in
             [(Some(0.4), false), (Some(0.5), true), (Some(0.2), true), (None, true), (Some(0.05), false)]
         {
-            live.heard(workspace, boot, Timestamp(1), rate);
+            live.heard(workspace, boot, rate);
             assert_eq!(live.pulse(workspace).unwrap().troubled, troubled, "{rate:?}");
         }
     }

@@ -97,7 +97,7 @@ pub(super) async fn register(call: &Call, input: &wire::Register) -> Result<Resp
     }
     let handoff = input.capabilities.as_ref().map(|can| can.handoff);
     let boot = call.app.authority.register(call.meta.clone(), &caller, input.id, card, handoff).await?;
-    call.app.live.heard(input.id, boot, call.app.authority.now(), None);
+    call.app.live.heard(input.id, boot, None);
     ok(&json!({"status": "registered", "workspace_id": input.id, "boot_id": boot, "heartbeat_s": HEARTBEAT_S}))
 }
 
@@ -115,7 +115,7 @@ async fn heartbeat(call: Call) -> Result<Response, Refusal> {
         authority.register(call.meta.clone(), caller, id, None, None).await?;
         standing = authority.pulse(caller, id).await?.1;
     }
-    call.app.live.heard(id, boot, authority.now(), input.error_rate);
+    call.app.live.heard(id, boot, input.error_rate);
     ok(&json!({
         "status": standing.status, "desired_state": standing.desired.as_str(), "drain": standing.drain,
         "drain_reason": standing.drain_reason, "bundle_version": standing.bundle_version,
@@ -160,7 +160,7 @@ async fn claim(call: Call) -> Result<Response, Refusal> {
     let bell = call.app.live.bell(id);
     let mut stopping = call.app.stopping.subscribe();
     let (boot, first) = authority.pulse(caller, id).await?;
-    call.app.live.heard(id, boot, authority.now(), None);
+    call.app.live.heard(id, boot, None);
     loop {
         let ring = bell.notified();
         tokio::pin!(ring);
@@ -177,7 +177,7 @@ async fn claim(call: Call) -> Result<Response, Refusal> {
             () = ring => {}
             () = stops(&mut stopping) => return claimed(&idle),
             () = tokio::time::sleep_until(until) => {
-                call.app.live.heard(id, boot, authority.now(), None);
+                call.app.live.heard(id, boot, None);
                 return claimed(&idle);
             }
         }
@@ -198,7 +198,7 @@ async fn end_turn(call: Call) -> Result<Response, Refusal> {
     let (caller, authority) = (call.caller()?, &call.app.authority);
     authority.end_turn(call.meta.clone(), caller, id, turn, end, text).await?;
     let (boot, _) = authority.pulse(caller, id).await?;
-    call.app.live.heard(id, boot, authority.now(), None);
+    call.app.live.heard(id, boot, None);
     ok(&json!({"status": "recorded"}))
 }
 

@@ -52,7 +52,7 @@ pub(crate) struct Shared {
     pub(crate) runtimes: Arc<Runtimes>,
     pub(crate) settings: Settings,
     /// When this server began: what was not heard before cannot be counted against anybody.
-    pub(crate) began_at: portcullis_kernel::time::Timestamp,
+    pub(crate) began: std::time::Instant,
     bells: Mutex<HashMap<WorkspaceId, Arc<Notify>>>,
 }
 
@@ -69,8 +69,8 @@ pub(crate) async fn run(
     settings: Settings,
     mut stopping: watch::Receiver<bool>,
 ) {
-    let began_at = authority.now();
-    let shared = Arc::new(Shared { authority, live, runtimes, settings, began_at, bells: Mutex::default() });
+    let began = std::time::Instant::now();
+    let shared = Arc::new(Shared { authority, live, runtimes, settings, began, bells: Mutex::default() });
     let mut units = JoinSet::new();
     let mut committed = shared.authority.committed();
     sweep(&shared).await;

@@ -1,6 +1,9 @@
 //! One unit: read, look, decide, do one thing, again.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use portcullis_authority::{Ended, LiveRun, Refusal, UnitState};
 use portcullis_kernel::{
@@ -31,7 +34,7 @@ const LOGS_KEPT: usize = 3;
 /// What a unit's task remembers between passes. Nothing is lost with it.
 struct Memory {
     /// Since when this server watches: what was not heard before cannot be counted against the agent.
-    adopted_at: Timestamp,
+    adopted: Instant,
     /// A start that was refused for this generation is not tried before then: each try leaves an event.
     refused: Option<(i64, Timestamp)>,
     /// What a human was asked for this generation is not asked again before then.
@@ -67,7 +70,7 @@ pub(super) async fn supervise(
     bell: &Notify,
     mut stopping: watch::Receiver<bool>,
 ) {
-    let mut memory = Memory { adopted_at: shared.authority.now(), refused: None, asked: None };
+    let mut memory = Memory { adopted: Instant::now(), refused: None, asked: None };
     let mut failures = 0_u32;
     loop {
         if *stopping.borrow() {
@@ -106,7 +109,6 @@ pub(super) async fn supervise(
 }
 
 async fn pass(shared: &Arc<Shared>, id: WorkspaceId, memory: &mut Memory) -> Result<Pass, Refusal> {
-    let adopted_at = memory.adopted_at;
     let Some(state) = shared.authority.unit(id).await? else { return Ok(Pass::Over) };
     let live = state.live.clone().filter(|run| run.kind.is_managed());
     if live.is_none() && (state.desired == Desired::Removed || !state.runtime.kind.is_managed()) {
@@ -146,7 +148,8 @@ async fn pass(shared: &Arc<Shared>, id: WorkspaceId, memory: &mut Memory) -> Res
             generation: run.generation,
             started_at: run.started_at,
             registered: run.registered,
-            heard_at: pulse.map_or(adopted_at.max(run.started_at), |pulse| pulse.heard_at.max(adopted_at)),
+            heard_at: ago(now, pulse.map_or(memory.adopted, |pulse| pulse.heard).max(memory.adopted))
+                .max(run.started_at),
             troubled: pulse.is_some_and(|pulse| pulse.troubled),
             seen,
             forced: run.forced,
@@ -265,6 +268,11 @@ async fn forget(shared: &Arc<Shared>, id: WorkspaceId, keep: usize) -> Result<()
     Ok(())
 }
 
+/// The time of now, less what has passed since: intervals are measured by a clock that does not jump.
+fn ago(now: Timestamp, since: Instant) -> Timestamp {
+    now.plus_ms(-i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX))
+}
+
 fn internal(fault: &RuntimeFault) -> Refusal {
     let mut refusal = Refusal::new(Code::Internal);
     refusal.internal = Some(fault.to_string());
@@ -294,9 +302,9 @@ pub(super) async fn show_external(shared: &Arc<Shared>, id: WorkspaceId) -> Resu
     let Some(state) = shared.authority.unit(id).await? else { return Ok(()) };
     let Some(run) = &state.live else { return Ok(()) };
     let now = shared.authority.now();
-    let heard = shared.live.pulse(id).filter(|pulse| pulse.boot == run.boot).map(|pulse| pulse.heard_at);
+    let heard = shared.live.pulse(id).filter(|pulse| pulse.boot == run.boot).map(|pulse| pulse.heard);
     // After a restart of the server it has as long as a new one to be heard again.
-    let heard = heard.or(Some(shared.began_at.max(run.started_at)));
+    let heard = Some(ago(now, heard.unwrap_or(shared.began)).max(run.started_at));
     let step = lifecycle::external(state.desired, heard, now, &shared.settings.timings);
     if let Step::Wait { status, reason, .. } = step
         && (state.status != status || state.reason != reason)
