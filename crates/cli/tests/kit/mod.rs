@@ -225,6 +225,26 @@ impl Server {
     }
 }
 
+/// A server that takes its agents along when it is asked to stop: asked also when the test has failed.
+pub struct Gentle(pub Server);
+
+impl Drop for Gentle {
+    fn drop(&mut self) {
+        let child = &mut self.0.child.0;
+        if !matches!(child.try_wait(), Ok(None)) {
+            return;
+        }
+        // Killed after that, whatever it does.
+        let _ = Command::new("kill").arg("-TERM").arg(child.id().to_string()).status();
+        for _ in 0..1000 {
+            if !matches!(child.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
 /// Whoever sends requests.
 #[derive(Clone)]
 pub struct Actor {
