@@ -15,6 +15,8 @@ ALTER TABLE workspaces ADD COLUMN force_boot TEXT;
 ALTER TABLE workspaces ADD COLUMN asked_approval TEXT;
 -- A small number of its own, for a user id of its own. Never given to another workspace.
 ALTER TABLE workspaces ADD COLUMN slot {{int}};
+-- Crashes before this are not counted: somebody else than the agent changed something about it.
+ALTER TABLE workspaces ADD COLUMN crashes_since {{int}} NOT NULL DEFAULT 0;
 -- What its agent said of itself, as JSON.
 ALTER TABLE workspaces ADD COLUMN agent_card TEXT;
 
@@ -71,6 +73,8 @@ CREATE TABLE messages (
     context_id TEXT,
     body TEXT NOT NULL,
     digest TEXT NOT NULL,
+    -- Keys whose values a program said in it, one a line: what it knows already, so that no marker tells it anything.
+    said TEXT NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('queued', 'delivered', 'completed', 'failed', 'cancelled')),
     turn_id TEXT,
     reply TEXT,
@@ -82,6 +86,7 @@ CREATE TABLE messages (
 CREATE UNIQUE INDEX messages_once ON messages (workspace_id, sender_kind, sender_id, message_id);
 CREATE INDEX messages_queue ON messages (workspace_id, seq) WHERE state = 'queued';
 CREATE INDEX messages_workspace ON messages (workspace_id, seq);
+CREATE INDEX messages_out ON messages (workspace_id, created_at) WHERE direction = 'out';
 
 -- The work on one message by one run. It ends once: a run that dies takes its turn along, and nobody repeats it (R-77).
 CREATE TABLE turns (

@@ -12,7 +12,7 @@ use crate::{
     authority::Authority,
     caller::Caller,
     db::Conn,
-    fleet::{self, Ended, Launching, UnitState},
+    fleet::{self, Ended, FilesGiven, Launching, UnitState},
     gate::Meta,
     mailbox::{self, Claim, Look, TurnEnd},
     question,
@@ -35,8 +35,8 @@ pub struct Surviving {
 /// Who needs a look after a commit.
 #[derive(Debug, Clone, Default)]
 pub struct Restless {
-    /// Something is wanted that is not yet so.
-    pub units: Vec<WorkspaceId>,
+    /// Something is wanted that is not yet so; with what it is, as a text to compare.
+    pub units: Vec<(WorkspaceId, String)>,
     /// A message waits and no turn runs.
     pub deliverable: Vec<WorkspaceId>,
 }
@@ -116,12 +116,12 @@ impl Authority {
     }
 
     /// Notes that a run has what a generation wants, without a restart.
-    pub async fn observe_run(&self, boot: BootId, generation: i64) -> Result<(), Refusal> {
-        self.write(named("supervisor"), move |cx| fleet::observe(cx, boot, generation)).await
+    pub async fn observe_run(&self, boot: BootId, generation: i64, files: Option<FilesGiven>) -> Result<(), Refusal> {
+        self.write(named("supervisor"), move |cx| fleet::observe(cx, boot, generation, files.as_ref())).await
     }
 
     /// Releases the files of a run anew.
-    pub async fn release_files(&self, boot: BootId) -> Result<Environment, Refusal> {
+    pub async fn release_files(&self, boot: BootId) -> Result<(Environment, FilesGiven), Refusal> {
         self.write(named("supervisor"), move |cx| fleet::release_files(cx, boot)).await?
     }
 
@@ -188,7 +188,7 @@ impl Authority {
         text: Option<String>,
     ) -> Result<(), Refusal> {
         let text = match text {
-            Some(text) => Some(self.redacted(workspace, text).await?),
+            Some(text) => Some(self.replied(workspace, turn, text).await?),
             None => None,
         };
         let caller = caller.clone();
@@ -225,8 +225,8 @@ impl Authority {
         self.write(meta, move |cx| mailbox::cancel(cx, &caller, id)).await
     }
 
-    /// A text as it may be sent to a workspace, and the keyed digest of it as it came: the values its agent and the sender
-    /// hold are taken out.
+    /// A text as it may be sent to a workspace, and the keyed digest of it as it came: see
+    /// [`Authority::spoken`].
     pub async fn message_text(
         &self,
         caller: &Caller,
@@ -234,13 +234,11 @@ impl Authority {
         text: String,
     ) -> Result<(MessageText, String), Refusal> {
         let digest = crate::plaintext::message_digest(&self.core().keys(), &text);
-        let mut text = self.redacted(workspace, text).await?;
-        if let portcullis_kernel::subject::Principal::Agent(home) = caller.principal()
-            && home != workspace
-        {
-            text = self.redacted(home, text).await?;
-        }
-        Ok((MessageText(text), digest))
+        // A program that sends a guess must learn nothing from a reply that holds it.
+        let program = !caller.is_operator() && caller.confined_to() != Some(workspace);
+        let said = if program { self.values_in(workspace, &text).await? } else { Vec::new() };
+        let text = self.redacted(workspace, text).await?;
+        Ok((MessageText { text: self.spoken(caller, workspace, text).await?, said }, digest))
     }
 }
 

@@ -4,8 +4,6 @@
 //! transaction: the release of the environment (a deed, judged and recorded), the token's verifier, the run. Only then is
 //! anything started, so a crash at any point leaves either nothing or a run that the next pass finds.
 
-use std::collections::BTreeMap;
-
 use portcullis_kernel::{
     deed::EnvironmentRelease,
     id::{ApprovalId, BootId, CredentialId, WorkspaceId},
@@ -30,11 +28,11 @@ use crate::{
     permit::Writing,
     plaintext, question,
     refusal::{Answer, Refusal},
+    restart_context,
     tables::{
         approvals, credentials, messages,
         runs::{self, End, Given, NewRun, RunRow},
-        turns, units,
-        workspaces::{self, WorkspaceRow},
+        turns, units, workspaces,
     },
     vault::{self, PlainToken, TokenKind},
 };
@@ -64,6 +62,8 @@ pub struct UnitState {
     pub content_changed: bool,
     /// The secret files differ from those it has.
     pub files_changed: bool,
+    /// A secret cannot be opened, so nothing can be given anew.
+    pub unreadable: bool,
     /// The run that has not ended.
     pub live: Option<LiveRun>,
     /// Since when a turn is open.
@@ -113,6 +113,12 @@ pub struct Launching {
     pub environment: Environment,
     /// The restart context, as JSON.
     pub context: String,
+}
+
+/// Files a run was given while it ran, to be noted once they are in their place.
+pub struct FilesGiven {
+    token: String,
+    versions: String,
 }
 
 /// How a run ended.
@@ -174,7 +180,7 @@ pub(crate) fn state(conn: &mut Conn, core: &Core, workspace: WorkspaceId) -> Res
     let live = runs::live(conn, workspace)?;
     let runtime = row.runtime.clone().unwrap_or_else(Runtime::external);
     let turn = turns::running(conn, workspace)?;
-    let (mut content_changed, mut files_changed) = (false, false);
+    let (mut content_changed, mut files_changed, mut unreadable) = (false, false, false);
     if let Some(run) = live.as_ref().filter(|run| run.kind.is_managed() && run.generation < row.desired_generation) {
         let asked = units::restart_asked(conn, workspace, run.generation, row.desired_generation)?;
         match content(conn, core, workspace) {
@@ -184,7 +190,7 @@ pub(crate) fn state(conn: &mut Conn, core: &Core, workspace: WorkspaceId) -> Res
                 files_changed = now.files_token != run.files_token;
             }
             // It cannot be started anew as things are; what runs goes on running, and the debt is shown.
-            Err(crate::refusal::Fault::Refused(_)) => content_changed = asked,
+            Err(crate::refusal::Fault::Refused(_)) => unreadable = true,
             Err(crate::refusal::Fault::Failed(text)) => {
                 return Err(Refusal::new(Code::StoreUnavailable).internal(text));
             }
@@ -201,7 +207,7 @@ pub(crate) fn state(conn: &mut Conn, core: &Core, workspace: WorkspaceId) -> Res
         }
         None => None,
     };
-    let crashes = runs::crashes(conn, workspace, row.desired_generation)?;
+    let crashes = runs::crashes(conn, workspace)?;
     Ok(Some(UnitState {
         workspace,
         name: row.name,
@@ -214,6 +220,7 @@ pub(crate) fn state(conn: &mut Conn, core: &Core, workspace: WorkspaceId) -> Res
         apply_generation: row.apply_generation,
         content_changed,
         files_changed,
+        unreadable,
         turn_since: turn.map(|turn| turn.started_at),
         turn_ended,
         drain_since: row.drain_since,
@@ -230,47 +237,6 @@ pub(crate) fn state(conn: &mut Conn, core: &Core, workspace: WorkspaceId) -> Res
             handed_off: !run.wants_handoff || run.handoff.is_some(),
         }),
     }))
-}
-
-/// What a run is told about why it runs: the reason, what changed, by name, what was cut, and what waits.
-pub(crate) fn context(
-    conn: &mut Conn,
-    now: Timestamp,
-    row: &WorkspaceRow,
-    versions: Option<&str>,
-    reason: &str,
-) -> Result<String, Refusal> {
-    let previous = runs::list(conn, row.id, 1)?.pop();
-    let read = |text: &str| serde_json::from_str::<BTreeMap<String, Value>>(text).unwrap_or_default();
-    let mut changed = Vec::new();
-    let mut interrupted = Vec::new();
-    let mut handoff = None;
-    let mut before = Value::Null;
-    if let Some(old) = &previous {
-        if let Some(versions) = versions {
-            let (was, is) = (read(&old.versions), read(versions));
-            for (key, value) in &is {
-                if was.get(key) != Some(value) {
-                    changed.push(json!({"key": key, "change": "set", "version": value["version"]}));
-                }
-            }
-            changed.extend(
-                was.keys().filter(|key| !is.contains_key(*key)).map(|key| json!({"key": key, "change": "deleted"})),
-            );
-        }
-        interrupted = turns::lost(conn, old.boot)?.iter().map(|id| json!({"message_id": id})).collect();
-        handoff.clone_from(&old.handoff);
-        before = json!({
-            "boot_id": old.boot, "started_at": crate::clock::rfc3339(old.started_at),
-            "ended_at": old.ended_at.map(crate::clock::rfc3339), "cause": old.cause, "exit_code": old.exit_code,
-            "exit_signal": old.exit_signal,
-        });
-    }
-    let context = json!({
-        "reason": reason, "restarted_at": crate::clock::rfc3339(now), "generation": row.desired_generation, "changed": changed,
-        "interrupted": interrupted, "handoff": handoff, "queued": messages::queued(conn, row.id)?, "previous": before,
-    });
-    Ok(context.to_string())
 }
 
 /// Records a run, releases its environment and mints its token, all in one transaction. Whoever starts it comes after.
@@ -305,7 +271,7 @@ pub(crate) fn begin(cx: &mut Cx<'_>, workspace: WorkspaceId) -> Result<Result<La
         Some((false, _)) => "start",
     };
     let versions = bundle.versions();
-    let context = context(cx.conn, cx.now, &row, Some(&versions), reason)?;
+    let context = restart_context::context(cx.conn, cx.now, &row, Some(&versions), reason)?;
     let boot = BootId::from_uuid(vault::uuid_v7(cx.now.0));
     let kind = runtime.kind;
     let detail = json!({"boot_id": boot, "generation": row.desired_generation, "reason": reason, "kind": kind});
@@ -446,10 +412,25 @@ pub(crate) fn undrain(cx: &mut Cx<'_>, workspace: WorkspaceId) -> Result<(), Ref
 }
 
 /// The live run has what is wanted, without a restart.
-pub(crate) fn observe(cx: &mut Cx<'_>, boot: BootId, generation: i64) -> Result<(), Refusal> {
+pub(crate) fn observe(
+    cx: &mut Cx<'_>,
+    boot: BootId,
+    generation: i64,
+    files: Option<&FilesGiven>,
+) -> Result<(), Refusal> {
     let Some(run) = runs::find(cx.conn, boot)?.filter(|run| run.live && run.generation < generation) else {
         return Ok(());
     };
+    if let Some(FilesGiven { token, versions }) = files {
+        let given = Given {
+            variables_token: &run.variables_token,
+            files_token: token,
+            versions,
+            pulled_at: None,
+            lease_expires_at: None,
+        };
+        runs::give(cx.conn, boot, &given)?;
+    }
     runs::observe(cx.conn, boot, generation)?;
     units::observe(cx.conn, run.workspace, generation)?;
     record(cx, "run.observed", run.workspace, json!({"boot_id": boot, "generation": generation, "restarted": false}))?;
@@ -457,7 +438,11 @@ pub(crate) fn observe(cx: &mut Cx<'_>, boot: BootId, generation: i64) -> Result<
 }
 
 /// Releases the files of a run anew, because they can be replaced while it runs.
-pub(crate) fn release_files(cx: &mut Cx<'_>, boot: BootId) -> Result<Result<Environment, Refusal>, Refusal> {
+/// What it has is noted by [`observe`], once the files are there: a server that dies in between puts them again.
+pub(crate) fn release_files(
+    cx: &mut Cx<'_>,
+    boot: BootId,
+) -> Result<Result<(Environment, FilesGiven), Refusal>, Refusal> {
     let Some(run) = runs::find(cx.conn, boot)?.filter(|run| run.live) else {
         return Ok(Err(Refusal::because(Code::Conflict, "the run has ended")));
     };
@@ -469,25 +454,9 @@ pub(crate) fn release_files(cx: &mut Cx<'_>, boot: BootId) -> Result<Result<Envi
         }
         Err(refusal) => return Ok(Err(refusal)),
     };
-    let versions = merged(&run.versions, &bundle.versions());
-    let given = Given {
-        variables_token: &run.variables_token,
-        files_token: &bundle.files_token,
-        versions: &versions,
-        pulled_at: None,
-        lease_expires_at: None,
-    };
-    runs::give(cx.conn, boot, &given)?;
+    let versions = restart_context::merged(&run.versions, &bundle.versions());
+    let given = FilesGiven { token: bundle.files_token.clone(), versions };
     let mut environment = bundle.into_environment(None);
     environment.variables.clear();
-    Ok(Ok(environment))
-}
-
-/// What a run has after its files were replaced: the files of now, the variables of its start.
-fn merged(was: &str, is: &str) -> String {
-    let read = |text: &str| serde_json::from_str::<BTreeMap<String, Value>>(text).unwrap_or_default();
-    let file = |value: &Value| value["delivery"] == "file";
-    let mut all: BTreeMap<String, Value> = read(was).into_iter().filter(|(_, value)| !file(value)).collect();
-    all.extend(read(is).into_iter().filter(|(_, value)| file(value)));
-    json!(all).to_string()
+    Ok(Ok((environment, given)))
 }

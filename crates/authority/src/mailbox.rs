@@ -12,6 +12,7 @@ use portcullis_kernel::{
     runtime::{Runtime, RuntimeKind},
     scope::Scope,
     subject::{Principal, Standing},
+    time::Timestamp,
     workspace::Status,
 };
 use serde_json::json;
@@ -19,13 +20,14 @@ use serde_json::json;
 use crate::{
     actions::environment::Bundle,
     authn,
-    caller::Caller,
+    caller::{Caller, CredentialKind},
     db::Conn,
     facts,
     gate::Cx,
     permit::Writing,
     refusal::{Fault, Refusal},
     tables::{
+        credentials,
         messages::{self, MessageRow, NewMessage},
         runs::{self, Given, NewRun, RunRow},
         turns::{self, TurnRow},
@@ -38,6 +40,9 @@ use crate::{
 
 /// Longest hand-off note, in bytes.
 pub const HANDOFF_BYTES_MAX: usize = 16 * 1024;
+/// Most words of one agent to the people, outside its replies, in an hour.
+pub const NOTIFY_PER_HOUR_MAX: i64 = 500;
+const HOUR_MS: i64 = 60 * 60 * 1000;
 /// Largest agent card, in bytes.
 pub const CARD_BYTES_MAX: usize = 64 * 1024;
 
@@ -150,6 +155,28 @@ fn came_up(cx: &mut Cx<'_>, caller: &Caller, run: &RunRow) -> Result<(), Refusal
     Ok(())
 }
 
+/// Whether another credential of the workspace may take a run over. Registering is no deed, so it must not be a way to
+/// interrupt an agent: not in a turn, and the root never, unless what it stood on is dead, or a human issued a code since.
+fn may_replace(cx: &mut Cx<'_>, old: &RunRow, credential: portcullis_kernel::id::CredentialId) -> Result<(), Refusal> {
+    let stands = credentials::find(cx.conn, old.credential)?;
+    if !stands.is_some_and(|row| facts::live(&row, cx.now).is_ok()) {
+        return Ok(());
+    }
+    if let Some(new) = credentials::find(cx.conn, credential)?
+        && Timestamp(new.created_at) >= old.started_at
+        && let Some(parent) = new.ancestors.first()
+        && credentials::find(cx.conn, *parent)?.is_some_and(|row| row.kind == CredentialKind::Enrolment)
+    {
+        return Ok(());
+    }
+    if old.workspace == cx.core.root || turns::running(cx.conn, old.workspace)?.is_some() {
+        let reason =
+            "another process is this workspace's agent and is not to be interrupted; a human may issue a new code";
+        return Err(Refusal::because(Code::Conflict, reason));
+    }
+    Ok(())
+}
+
 /// An agent says that it is there. For one that runs elsewhere this begins a run: the last to register is the one that
 /// counts, and whoever was there before has no power any more.
 pub(crate) fn register(
@@ -172,6 +199,7 @@ pub(crate) fn register(
         _ if managed => return Err(Refusal::new(Code::NotRegistered)),
         other => {
             if let Some(old) = other {
+                may_replace(cx, &old, credential)?;
                 crate::fleet::end_run(cx, &old, &crate::fleet::Ended::replaced())?;
             }
             begin_external(cx, caller, &row, credential)?
@@ -196,7 +224,7 @@ fn begin_external(
     let boot = portcullis_kernel::id::BootId::from_uuid(vault::uuid_v7(cx.now.0));
     let because = record(cx, caller, row.id, "run.start", json!({"boot_id": boot, "kind": "external"}))?;
     let spec = workspaces::runtime_text(&Runtime::external())?;
-    let context = crate::fleet::context(cx.conn, cx.now, row, None, "registered")?;
+    let context = crate::restart_context::context(cx.conn, cx.now, row, None, "registered")?;
     let by = caller.principal().to_string();
     let mut writing = Writing::new(cx, because, by, None);
     runs::insert(
@@ -378,6 +406,12 @@ pub(crate) fn end_turn(
     Ok(())
 }
 
+/// Keys of the own values that a program said in the message a turn works on.
+pub(crate) fn said(conn: &mut Conn, turn: TurnId) -> Result<Vec<String>, Refusal> {
+    let Some(turn) = turns::find(conn, turn)? else { return Ok(Vec::new()) };
+    Ok(messages::said(conn, turn.message)?.lines().map(str::to_owned).collect())
+}
+
 /// Keeps the note an agent leaves for its next run.
 pub(crate) fn hand_off(cx: &mut Cx<'_>, caller: &Caller, workspace: WorkspaceId, note: &str) -> Result<(), Refusal> {
     facts::recheck(cx, caller)?;
@@ -403,6 +437,9 @@ pub(crate) fn notify(
     if text.is_empty() || text.len() > crate::actions::message::MESSAGE_BYTES_MAX || text.contains('\0') {
         return Err(Refusal::because(Code::InvalidField, "a message has 1 to 1048576 bytes and no NUL"));
     }
+    if messages::out_since(cx.conn, workspace, cx.now.plus_ms(-HOUR_MS).0)? >= NOTIFY_PER_HOUR_MAX {
+        return Err(Refusal::because(Code::RateLimited, "at most 500 words to the people in an hour"));
+    }
     let id = MessageId::from_uuid(vault::uuid_v7(cx.now.0));
     let because = record(cx, caller, workspace, "message.notify", json!({"message_id": id}))?;
     let mut writing = Writing::new(cx, because, caller.principal().to_string(), None);
@@ -418,6 +455,7 @@ pub(crate) fn notify(
             context_id: None,
             body: text,
             digest: "",
+            said: "",
             state: "completed",
         },
     )?;

@@ -10,7 +10,7 @@ use crate::{
     gate::{self, Cx},
     plan,
     refusal::{Answer, Fault, Refusal},
-    tables::{approvals, units, workspaces},
+    tables::{approvals, runs, turns, units, workspaces},
 };
 
 /// Asks a human whether to stop an agent that the platform does not stop by itself: one whose turn does not end (`minutes`
@@ -24,7 +24,9 @@ pub(crate) fn ask(cx: &mut Cx<'_>, workspace: WorkspaceId, minutes: Option<i64>)
         None => "the root agent is not heard; approve to stop it and have it started anew".to_owned(),
     };
     let reason = reason.parse().map_err(|_| Refusal::new(Code::Internal))?;
-    match gate::run(cx, &supervisor, WorkspaceForceStop { workspace, reason }, ())? {
+    let boot = runs::live(cx.conn, workspace)?.map(|run| run.boot);
+    let turn = turns::running(cx.conn, workspace)?.map(|turn| turn.id);
+    match gate::run(cx, &supervisor, WorkspaceForceStop { workspace, reason, boot, turn }, ())? {
         Ok(Answer::Held(waiting)) => Ok(units::set_asked(cx.conn, workspace, Some(waiting.approval))?),
         // A policy of the organisation may forbid even the question: the debt stays, and is shown.
         Err(refusal) => {

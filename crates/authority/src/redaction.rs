@@ -6,21 +6,26 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use portcullis_kernel::{id::WorkspaceId, redact::Redactor};
+use portcullis_kernel::{
+    id::{TurnId, WorkspaceId},
+    redact::Redactor,
+    subject::Principal,
+};
 use serde_json::Value;
 
 use crate::{
-    actions::environment::content,
+    actions::environment::chosen,
     authority::Authority,
+    caller::Caller,
     core::Core,
     db::Conn,
     plaintext,
-    refusal::{Fault, Refusal},
+    refusal::Refusal,
     tables::{runs, secrets, versions},
 };
 
 /// Workspaces whose fingerprints are kept in memory. More, and all are made anew: they cost a read and some hashing.
-const KEPT_MAX: usize = 512;
+const KEPT_MAX: usize = 128;
 
 /// Fingerprints by workspace, as of a state of its secrets and its run.
 #[derive(Default)]
@@ -33,6 +38,28 @@ impl Authority {
             return Ok(text);
         }
         Ok(self.redactor(workspace).await?.redact(&text).into_owned())
+    }
+
+    /// A text of somebody about a workspace, as it may be stored: without the values the speaker holds, and for a human
+    /// without those of the workspace. A program is not told by a marker whether its guess was one of somebody else's.
+    pub async fn spoken(&self, caller: &Caller, workspace: WorkspaceId, text: String) -> Result<String, Refusal> {
+        match caller.principal() {
+            Principal::Agent(home) => self.redacted(home, text).await,
+            Principal::Operator(_) | Principal::System(_) => self.redacted(workspace, text).await,
+            Principal::Service(_) => Ok(shapes(self.core()).redact(&text).into_owned()),
+        }
+    }
+
+    /// An agent's reply, as it may be stored: without its values, but for those the program that asked has said itself. An
+    /// echo with a marker would tell it that its guess is a value.
+    pub(crate) async fn replied(&self, workspace: WorkspaceId, turn: TurnId, text: String) -> Result<String, Refusal> {
+        let said = self.read(move |conn, _| crate::mailbox::said(conn, turn)).await?;
+        Ok(self.redactor(workspace).await?.redact_beside(&text, &said).into_owned())
+    }
+
+    /// Keys of a workspace's values that are in a text. For the store, never for whoever wrote the text.
+    pub(crate) async fn values_in(&self, workspace: WorkspaceId, text: &str) -> Result<Vec<String>, Refusal> {
+        Ok(self.redactor(workspace).await?.keys_in(text))
     }
 
     /// The same for every text in a document, names of members included: it stays a document.
@@ -50,6 +77,11 @@ impl Authority {
         let redactors = self.redactors();
         self.read(move |conn, core| find(&redactors, conn, core, workspace)).await
     }
+}
+
+/// Knows the shapes of credentials and no value.
+fn shapes(core: &Core) -> Redactor {
+    Redactor::new(core.keys().digest.digest("redaction", &[]))
 }
 
 /// Its depth is that of a request body, which is limited where it is read.
@@ -79,11 +111,7 @@ fn find(redactors: &Redactors, conn: &mut Conn, core: &Core, workspace: Workspac
         }
     }
     let had = run.map(|run| run.versions).unwrap_or_default();
-    let redactor = Arc::new(learn(conn, core, workspace, &had).map_err(|fault| match fault {
-        // A text whose values cannot be known cannot be stored: it would be stored with them.
-        Fault::Refused(refusal) => *refusal,
-        Fault::Failed(text) => Refusal::new(portcullis_kernel::refusal::Code::StoreUnavailable).internal(text),
-    })?);
+    let redactor = Arc::new(learn(conn, core, workspace, &had)?);
     let mut kept = redactors.0.lock().unwrap_or_else(PoisonError::into_inner);
     if kept.len() >= KEPT_MAX {
         kept.clear();
@@ -92,18 +120,23 @@ fn find(redactors: &Redactors, conn: &mut Conn, core: &Core, workspace: Workspac
     Ok(redactor)
 }
 
-/// Values of now, and those the live run was given and still has.
-fn learn(conn: &mut Conn, core: &Core, workspace: WorkspaceId, had: &str) -> Result<Redactor, Fault> {
-    let mut redactor = Redactor::new(core.keys().digest.digest("redaction", &[]));
-    for secret in content(conn, core, workspace)?.secrets {
-        plaintext::learn(&mut redactor, &secret.key, &secret.value);
-    }
+/// Values of now, and those the live run was given and still has. A value that cannot be opened is one that nobody can
+/// be given either; an agent that has it from earlier must still be able to end its turn.
+fn learn(conn: &mut Conn, core: &Core, workspace: WorkspaceId, had: &str) -> Result<Redactor, Refusal> {
+    let mut redactor = shapes(core);
+    let now = chosen(conn, workspace)?;
     let had: BTreeMap<String, Value> = serde_json::from_str(had).unwrap_or_default();
-    for (key, of) in had {
-        let (Some(scope), Some(version)) = (of["scope"].as_str(), of["version"].as_i64()) else { continue };
-        if let Some(stored) = versions::stored(conn, scope, &key, version)? {
-            let value = plaintext::open(core, scope, &key, version, &stored.sealed)?;
-            plaintext::learn(&mut redactor, &key, &value);
+    let had = had.into_iter().filter_map(|(key, of)| {
+        let scope = of["scope"].as_str()?.to_owned();
+        Some((key, (scope, of["version"].as_i64()?)))
+    });
+    for (key, (scope, version)) in now.into_iter().chain(had) {
+        let Some(stored) = versions::stored(conn, &scope, &key, version)? else { continue };
+        match plaintext::open(core, &scope, &key, version, &stored.sealed) {
+            Ok(value) => plaintext::learn(&mut redactor, &key, &value),
+            Err(error) => {
+                tracing::warn!(%workspace, key, %error, "a value cannot be opened, and is not taken out of texts")
+            }
         }
     }
     Ok(redactor)

@@ -149,7 +149,10 @@ impl Agents {
                 places: places.clone(),
             })
         });
-        let settings = Settings { timings: self.timings, url: self.url.clone(), places };
+        // The end of the id is random.
+        let organisation = authority.organisation().to_string();
+        let range = u32::from_str_radix(organisation.get(33..).unwrap_or("0"), 16).unwrap_or(0) & 0xfff;
+        let settings = Settings { timings: self.timings, url: self.url.clone(), places, range };
         Ok((Runtimes::new(process, container), settings))
     }
 

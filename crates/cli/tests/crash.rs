@@ -15,7 +15,7 @@ use std::{
     },
 };
 
-use kit::{ADMIN, AGENT_POINTS, Actor, Server, operator, portcullis, ran, runtime, serve, want};
+use kit::{ADMIN, AGENT_POINTS, Actor, FILES_POINT, Server, operator, portcullis, ran, runtime, serve, want};
 use portcullis_authority::testkit_db::{TestDb, databases};
 use serde_json::json;
 
@@ -48,7 +48,7 @@ fn every_crash_point_in_the_source_is_crashed_at() {
         points(&Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(member).join("src"), &mut found);
     }
     // Where agents run is crashed at in `crash_agents.rs`.
-    let crashed = POINTS.iter().map(|(name, _)| *name).chain(AGENT_POINTS);
+    let crashed = POINTS.iter().map(|(name, _)| *name).chain(AGENT_POINTS).chain([FILES_POINT]);
     assert_eq!(found, crashed.map(str::to_owned).collect());
 }
 

@@ -12,8 +12,8 @@ use std::{
 };
 
 use kit::{
-    AGENT_POINTS,
-    fleet::{Dice, Fleet, HOLDS, exec, text},
+    AGENT_POINTS, FILES_POINT,
+    fleet::{Dice, Fleet, HOLDS, digest, exec, text},
     want,
 };
 use portcullis_authority::testkit_db::{TestDb, databases};
@@ -172,4 +172,29 @@ fn a_kill_at_any_moment_cuts_no_turn_and_repeats_nothing() {
             });
         }
     }
+}
+
+/// A file that was released and not put in its place is put there by the next server: no change is lost.
+#[test]
+fn files_that_were_released_and_not_put_in_their_place_are_put_by_the_next_server() {
+    let mut fleet = Fleet::new(TestDb::sqlite(), "");
+    let script = "sha256sum \"$PORTCULLIS_SECRETS_DIR/FILE_KEY\" | cut -c1-16";
+    let id = fleet.create("reader", exec(script), None);
+    fleet.settled(&id);
+    let boot = fleet.boot(&id);
+    fleet.kill_server();
+    fleet.start_with(|command| {
+        command.env("PORTCULLIS_FAILPOINT", format!("{FILES_POINT}:1"));
+    });
+    let body = json!({"key": "FILE_KEY", "value": "the-value-of-a-file", "delivery": "file"});
+    let path = format!("/workspaces/{id}/secrets");
+    // The server may die before it has answered.
+    let _ = fleet.ask_as(fleet.owner(), Method::POST, &path, Some(body));
+    let (status, log) = fleet.crashed();
+    assert_eq!(status.signal(), Some(SIGABRT), "{log}");
+    fleet.start();
+    fleet.settled(&id);
+    assert_eq!(fleet.ask(&id, "what is it?").trim(), digest("the-value-of-a-file"));
+    assert_eq!(fleet.boot(&id), boot, "a file needs no restart");
+    fleet.verified();
 }

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    id::{ApprovalId, CredentialId, OperatorId, PolicyId, WorkspaceId},
+    id::{ApprovalId, BootId, CredentialId, OperatorId, PolicyId, TurnId, WorkspaceId},
     name::{DisplayName, Email, Note, SecretKey},
     operator::Role,
     runtime::Runtime,
@@ -281,6 +281,10 @@ deeds! {
         workspace: WorkspaceId,
         /// Why. It stands in the log.
         reason: Note,
+        /// Only this run, when it is the platform that asks.
+        boot: Option<BootId>,
+        /// Only in this turn.
+        turn: Option<TurnId>,
     }
     /// Send a message to an agent. Its text travels beside the deed.
     MessageSend {

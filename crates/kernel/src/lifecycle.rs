@@ -29,7 +29,7 @@ pub struct Timings {
     pub crash_first_ms: i64,
     /// Longest pause after a crash.
     pub crash_most_ms: i64,
-    /// Crashes of one generation within [`Timings::crash_window_ms`] after which it is given up.
+    /// Crashes within [`Timings::crash_window_ms`] after which it is given up.
     pub crashes_max: usize,
     /// See [`Timings::crashes_max`].
     pub crash_window_ms: i64,
@@ -127,6 +127,8 @@ pub struct View<'a> {
     pub apply_generation: i64,
     /// What a start now would give the agent differs from what the live run has, or a restart was asked for by name.
     pub content_changed: bool,
+    /// A secret of it cannot be opened, so a start now would give it nothing. What runs goes on running.
+    pub unreadable: bool,
     /// The run that has not ended.
     pub live: Option<Live>,
     /// Since when a turn is open.
@@ -137,7 +139,7 @@ pub struct View<'a> {
     pub drain_since: Option<Timestamp>,
     /// A human was asked about the turn that does not end.
     pub asked: bool,
-    /// When runs of this generation ended by themselves, oldest first.
+    /// When runs ended by themselves since somebody else than the agent last changed something about it, oldest first.
     pub crashes: &'a [Timestamp],
     /// Why it cannot be started however often it is tried, with this generation.
     pub hopeless: Option<&'a str>,
@@ -220,7 +222,7 @@ pub enum Retry {
 }
 
 /// The back-off: doubles from crash to crash, and ends when the budget of the window is used up. A pure function of when
-/// the crashes of this generation were; a change raises the generation and begins anew.
+/// the crashes were; a change by anybody but the agent itself begins anew.
 pub fn retry(crashes: &[Timestamp], now: Timestamp, timings: &Timings) -> Retry {
     let Some(last) = crashes.last() else { return Retry::Now };
     let within = |at: &&Timestamp| last.since_ms(**at) < timings.crash_window_ms;
@@ -252,19 +254,23 @@ pub fn next(view: &View<'_>, now: Timestamp, timings: &Timings) -> Step {
     if view.desired == Desired::Paused {
         return drain(view, live, now, timings, StopWhy::Pause);
     }
-    if live.generation < view.desired_generation {
+    if live.generation < view.desired_generation && !view.unreadable {
         if !view.content_changed {
             return Step::Observe;
         }
-        // The root waits for a human, whatever changed.
-        if view.kind != Kind::Platform || view.apply_generation >= view.desired_generation {
+        // The root waits for a human, whatever changed. One who applied meant this run, and what came since comes along:
+        // or an organisation that changes often would never get its root restarted.
+        if view.kind != Kind::Platform || view.apply_generation > live.generation {
             return drain(view, live, now, timings, StopWhy::Restart);
         }
     }
-    if view.drain_since.is_some() {
-        return Step::Undrain;
+    match watch(view, live, now, timings) {
+        // First no turn may begin, then it is looked at again: it may have come up since it was looked at.
+        Step::Stop { .. } if view.drain_since.is_none() => Step::Drain,
+        stop @ Step::Stop { .. } => stop,
+        _ if view.drain_since.is_some() => Step::Undrain,
+        step => step,
     }
-    watch(view, live, now, timings)
 }
 
 fn without_run(view: &View<'_>, now: Timestamp, timings: &Timings) -> Step {
@@ -292,7 +298,7 @@ fn without_run(view: &View<'_>, now: Timestamp, timings: &Timings) -> Step {
 /// Towards a stop at the turn boundary.
 fn drain(view: &View<'_>, live: &Live, now: Timestamp, timings: &Timings, why: StopWhy) -> Step {
     let Some(since) = view.drain_since else { return Step::Drain };
-    if let Some(turn) = view.turn_since {
+    if view.turn_since.is_some() {
         let deadline = since.plus_ms(timings.drain_ms);
         if now < deadline {
             return wait(Status::Draining, "waits for the running turn to end", Some(deadline));
@@ -300,8 +306,7 @@ fn drain(view: &View<'_>, live: &Live, now: Timestamp, timings: &Timings, why: S
         if !view.asked {
             return Step::Ask;
         }
-        let minutes = now.since_ms(turn) / 60_000;
-        return wait(Status::Draining, format!("a turn runs for {minutes} min; a human was asked"), None);
+        return wait(Status::Draining, "a turn outlasts the deadline; a human was asked", None);
     }
     if live.seen == Seen::Unknown {
         return wait(Status::Draining, UNSEEN, None);
@@ -317,7 +322,11 @@ fn drain(view: &View<'_>, live: &Live, now: Timestamp, timings: &Timings, why: S
 /// A run that is to go on as it is.
 fn watch(view: &View<'_>, live: &Live, now: Timestamp, timings: &Timings) -> Step {
     let debt = live.generation < view.desired_generation;
-    let debt = if debt { "a change waits until a human applies it" } else { "" };
+    let debt = match (debt, view.unreadable) {
+        (true, true) => "a secret of it cannot be opened; what waits cannot reach it",
+        (true, false) => "a change waits until a human applies it",
+        (false, _) => "",
+    };
     if live.seen == Seen::Unknown {
         let status = if live.registered { Status::Degraded } else { Status::Provisioning };
         return wait(status, UNSEEN, None);

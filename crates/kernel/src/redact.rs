@@ -120,7 +120,10 @@ impl Redactor {
     /// The text with `[redacted:KEY]` for every stored value in it and `[redacted:credential]` for every credential.
     /// Overlapping finds become one, named after the longest value.
     pub fn redact<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        let hits = self.hits(text.as_bytes());
+        self.replace(text, self.hits(text.as_bytes()))
+    }
+
+    fn replace<'a>(&self, text: &'a str, hits: Vec<Hit>) -> Cow<'a, str> {
         if hits.is_empty() {
             return Cow::Borrowed(text);
         }
@@ -134,6 +137,27 @@ impl Redactor {
         }
         out.push_str(text.get(from..).unwrap_or_default());
         Cow::Owned(out)
+    }
+
+    /// Keys whose values are in a text, each once.
+    pub fn keys_in(&self, text: &str) -> Vec<String> {
+        let mut keys: Vec<String> =
+            self.hits(text.as_bytes()).iter().filter_map(|hit| self.key(hit)).map(str::to_owned).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    }
+
+    /// As [`Redactor::redact`], but for the values of these keys: whoever said them knows them, and a marker would only
+    /// tell that they are values.
+    pub fn redact_beside<'a>(&self, text: &'a str, said: &[String]) -> Cow<'a, str> {
+        let mut hits = self.hits(text.as_bytes());
+        hits.retain(|hit| self.key(hit).is_none_or(|key| !said.iter().any(|said| said == key)));
+        self.replace(text, hits)
+    }
+
+    fn key(&self, hit: &Hit) -> Option<&str> {
+        hit.by.and_then(|by| self.fingerprints.get(by)).map(|found| found.key.as_str())
     }
 
     /// Longest form it looks for, in bytes: what a stream must hold back.

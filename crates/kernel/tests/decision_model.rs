@@ -211,7 +211,9 @@ fn model(person: &Person, verb: Verb, place: Place, facts: &Facts) -> String {
         || matches!(verb, TokenMint | EnrolmentIssue | WorkspaceRemove | WorkspaceConfigure)
         || (verb == WorkspaceCreate && facts.custom_runtime)
         || (verb == TokenRevoke && !own);
-    let asks = (machine && asks) || (system && verb == WorkspaceForceStop);
+    let member =
+        role == Some(Role::Member) && facts.custom_runtime && matches!(verb, WorkspaceCreate | WorkspaceConfigure);
+    let asks = (machine && asks) || (system && verb == WorkspaceForceStop) || member;
     if asks && !facts.approved { "hold role:approver=1".to_owned() } else { "allow".to_owned() }
 }
 

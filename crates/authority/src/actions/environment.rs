@@ -14,7 +14,7 @@ use crate::{
     act::{Prepared, sealed::Act},
     caller::Caller,
     core::Core,
-    db::Conn,
+    db::{Conn, DbError},
     gate::Cx,
     permit::{Permit, Spent},
     plaintext,
@@ -78,11 +78,11 @@ fn unreadable(key: &str, why: String) -> Fault {
     Fault::from(refusal)
 }
 
-/// What a workspace would be given now. Opens every value: also to find out whether anything differs from what a run has.
-pub(crate) fn content(conn: &mut Conn, core: &Core, workspace: WorkspaceId) -> Result<Bundle, Fault> {
+/// Scope and version of each key that a workspace would be given now.
+pub(crate) fn chosen(conn: &mut Conn, workspace: WorkspaceId) -> Result<BTreeMap<String, (String, i64)>, DbError> {
     let own = workspace.to_string();
     // Organisation values first, the workspace's own over them.
-    let mut chosen: BTreeMap<String, (String, i64)> = BTreeMap::new();
+    let mut chosen = BTreeMap::new();
     for scope in ["organisation", own.as_str()] {
         for row in secrets::list(conn, scope)? {
             if let Some(active) = row.active.filter(|_| row.state == "live") {
@@ -90,6 +90,12 @@ pub(crate) fn content(conn: &mut Conn, core: &Core, workspace: WorkspaceId) -> R
             }
         }
     }
+    Ok(chosen)
+}
+
+/// What a workspace would be given now. Opens every value: also to find out whether anything differs from what a run has.
+pub(crate) fn content(conn: &mut Conn, core: &Core, workspace: WorkspaceId) -> Result<Bundle, Fault> {
+    let chosen = chosen(conn, workspace)?;
     let mut released = Vec::with_capacity(chosen.len());
     for (key, (scope, version)) in chosen {
         let stored = versions::stored(conn, &scope, &key, version)?

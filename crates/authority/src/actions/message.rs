@@ -30,8 +30,17 @@ pub const MESSAGE_ID_CHARS_MAX: usize = 128;
 /// Most messages that may wait for one agent.
 pub const QUEUE_MAX: i64 = 1_000;
 
+/// Places in the queue that only humans take.
+const QUEUE_KEPT: i64 = 100;
+/// Most messages of one agent or service that may wait for another.
+pub const QUEUE_EACH_MAX: i64 = 200;
+
 /// A text on its way to an agent, redacted. Never part of a held plan.
-pub struct MessageText(pub(crate) String);
+pub struct MessageText {
+    pub(crate) text: String,
+    /// Keys of the receiver's values that a program said in it.
+    pub(crate) said: Vec<String>,
+}
 
 impl Cargo for MessageText {
     fn values(&self) -> Vec<&SecretValue> {
@@ -77,7 +86,8 @@ impl Act for MessageSend {
             let problem = "message_id and context_id are 1 to 128 visible ASCII characters";
             return Err(Fault::refused(Code::InvalidField, problem));
         }
-        if text.0.is_empty() || text.0.len() > MESSAGE_BYTES_MAX || text.0.contains('\0') {
+        let text = &text.text;
+        if text.is_empty() || text.len() > MESSAGE_BYTES_MAX || text.contains('\0') {
             return Err(Fault::refused(Code::InvalidField, "a message has 1 to 1048576 bytes and no NUL"));
         }
         if workspaces::find(cx.conn, self.workspace)?.is_none() {
@@ -87,8 +97,18 @@ impl Act for MessageSend {
         if known.as_ref().is_some_and(|known| known.digest != self.digest) {
             return Err(Fault::code(Code::MessageIdReused));
         }
-        if known.is_none() && messages::queued(cx.conn, self.workspace)? >= QUEUE_MAX {
-            return Err(Fault::code(Code::QueueFull));
+        if known.is_none() {
+            let waiting = messages::queued(cx.conn, self.workspace)?;
+            // Programs must not shut people out.
+            let full = if caller.is_operator() {
+                waiting >= QUEUE_MAX
+            } else {
+                waiting >= QUEUE_MAX - QUEUE_KEPT
+                    || messages::queued_by(cx.conn, self.workspace, caller.principal())? >= QUEUE_EACH_MAX
+            };
+            if full {
+                return Err(Fault::code(Code::QueueFull));
+            }
         }
         Ok(Prepared::default())
     }
@@ -112,7 +132,8 @@ impl Act for MessageSend {
                     sender_name: &sender_name,
                     message_id: &deed.message_id,
                     context_id: deed.context_id.as_deref(),
-                    body: &text.0,
+                    body: &text.text,
+                    said: &text.said.join("\n"),
                     digest: &deed.digest,
                     state: "queued",
                 },

@@ -190,6 +190,12 @@ impl Act for TokenRevoke {
         if row.revoked_at.is_some() {
             return Err(Fault::code(Code::NotFound));
         }
+        // It would end the agent in the middle of its turn, and nobody would have been told.
+        if row.name == credentials::BOOT && row.expires_at.0 == i64::MAX {
+            let reason =
+                "the token belongs to an agent that runs and dies with its run; restart or force-stop it instead";
+            return Err(Fault::refused(Code::Conflict, reason));
+        }
         Ok(Prepared::default())
     }
 

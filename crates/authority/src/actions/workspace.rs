@@ -21,7 +21,7 @@ use crate::{
     permit::{Permit, Spent},
     refusal::{Fault, Refusal},
     tables::{
-        credentials, messages, runs,
+        credentials, messages, runs, turns,
         workspaces::{self, NewWorkspace, Settings, WorkspaceRow},
     },
     vault,
@@ -201,7 +201,15 @@ impl Act for WorkspaceForceStop {
         if self.reason.as_str().trim().is_empty() {
             return Err(Fault::refused(Code::InvalidField, "`reason` says why a turn is cut"));
         }
+        // What was asked about one run, in one turn, is not said of another.
+        let moved = || Fault::refused(Code::Conflict, "what it was asked about has ended");
+        if let Some(turn) = self.turn
+            && turns::running(cx.conn, self.workspace)?.is_none_or(|running| running.id != turn)
+        {
+            return Err(moved());
+        }
         match runs::live(cx.conn, self.workspace)? {
+            Some(run) if self.boot.is_some_and(|boot| boot != run.boot) => Err(moved()),
             Some(run) if run.kind.is_managed() => Ok(Prepared::default()),
             Some(_) => Err(Fault::refused(Code::Conflict, "its agent runs elsewhere and is not stopped from here")),
             None => Err(Fault::refused(Code::Conflict, "no agent runs here")),

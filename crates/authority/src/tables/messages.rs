@@ -105,14 +105,19 @@ pub(crate) fn list(
     rows.iter().map(read).collect()
 }
 
-/// The newest messages of a workspace, oldest first.
-pub(crate) fn newest(conn: &mut Conn, workspace: WorkspaceId, limit: i64) -> Result<Vec<MessageRow>, DbError> {
+/// The newest messages of a workspace before a position, newest first.
+pub(crate) fn before(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    before: i64,
+    limit: i64,
+) -> Result<Vec<MessageRow>, DbError> {
     let rows = conn.query(
-        "/* message_newest */ SELECT seq, id, workspace_id, direction, sender_kind, sender_id, sender_name, message_id, context_id, body, digest, state, \
-         turn_id, reply, error, created_at, ended_at FROM messages WHERE workspace_id = $1 ORDER BY seq DESC LIMIT $2",
-        params![workspace.to_string().as_str(), limit],
+        "/* message_before */ SELECT seq, id, workspace_id, direction, sender_kind, sender_id, sender_name, message_id, context_id, body, digest, state, \
+         turn_id, reply, error, created_at, ended_at FROM messages WHERE workspace_id = $1 AND seq < $2 ORDER BY seq DESC LIMIT $3",
+        params![workspace.to_string().as_str(), before, limit],
     )?;
-    rows.iter().rev().map(read).collect()
+    rows.iter().map(read).collect()
 }
 
 /// How many messages wait for a workspace's agent.
@@ -120,6 +125,25 @@ pub(crate) fn queued(conn: &mut Conn, workspace: WorkspaceId) -> Result<i64, DbE
     let row = conn.query_opt(
         "/* message_queued */ SELECT COUNT(*) FROM messages WHERE workspace_id = $1 AND state = 'queued'",
         params![workspace.to_string().as_str()],
+    )?;
+    word(row, "messages count")?.int(0)
+}
+
+/// How many of those this sender sent.
+pub(crate) fn queued_by(conn: &mut Conn, workspace: WorkspaceId, sender: Principal) -> Result<i64, DbError> {
+    let row = conn.query_opt(
+        "/* message_queued_by */ SELECT COUNT(*) FROM messages WHERE workspace_id = $1 AND state = 'queued' \
+         AND sender_kind = $2 AND sender_id = $3",
+        params![workspace.to_string().as_str(), sender.kind(), sender.id().as_str()],
+    )?;
+    word(row, "messages count")?.int(0)
+}
+
+/// How many words a workspace's agent had for the people since then.
+pub(crate) fn out_since(conn: &mut Conn, workspace: WorkspaceId, since: i64) -> Result<i64, DbError> {
+    let row = conn.query_opt(
+        "/* message_out_since */ SELECT COUNT(*) FROM messages WHERE workspace_id = $1 AND direction = 'out' AND created_at > $2",
+        params![workspace.to_string().as_str(), since],
     )?;
     word(row, "messages count")?.int(0)
 }
@@ -144,6 +168,7 @@ pub(crate) struct NewMessage<'a> {
     pub(crate) context_id: Option<&'a str>,
     pub(crate) body: &'a str,
     pub(crate) digest: &'a str,
+    pub(crate) said: &'a str,
     pub(crate) state: &'a str,
 }
 
@@ -153,7 +178,7 @@ pub(crate) fn insert(w: &mut Writing<'_, '_>, new: &NewMessage<'_>) -> Result<i6
     let seq = word(row, "messages.seq")?.int(0)?;
     w.conn().execute(
         "/* message_insert */ INSERT INTO messages (seq, id, workspace_id, direction, sender_kind, sender_id, sender_name, message_id, context_id, \
-         body, digest, state, created_at, audit_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+         body, digest, state, created_at, audit_id, said) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
         params![
             seq,
             new.id.to_string().as_str(),
@@ -168,10 +193,18 @@ pub(crate) fn insert(w: &mut Writing<'_, '_>, new: &NewMessage<'_>) -> Result<i6
             new.digest,
             new.state,
             now,
-            audit_id
+            audit_id,
+            new.said
         ],
     )?;
     Ok(seq)
+}
+
+/// Keys whose values its sender said in it, one a line.
+pub(crate) fn said(conn: &mut Conn, id: MessageId) -> Result<String, DbError> {
+    let row =
+        conn.query_opt("/* message_said */ SELECT said FROM messages WHERE id = $1", params![id.to_string().as_str()])?;
+    row.map_or(Ok(String::new()), |row| Ok(row.text(0)?.to_owned()))
 }
 
 /// Hands a message to a turn. From here on it is delivered once or lost with its run, never twice (R-77).

@@ -116,12 +116,13 @@ pub(crate) fn all_live(conn: &mut Conn) -> Result<Vec<RunRow>, DbError> {
     rows.iter().map(read).collect()
 }
 
-/// When runs of a generation ended by themselves, oldest first; the newest hundred.
-pub(crate) fn crashes(conn: &mut Conn, workspace: WorkspaceId, generation: i64) -> Result<Vec<Timestamp>, DbError> {
+/// When runs ended by themselves since somebody else than the agent last changed something, oldest first; the newest
+/// hundred.
+pub(crate) fn crashes(conn: &mut Conn, workspace: WorkspaceId) -> Result<Vec<Timestamp>, DbError> {
     let rows = conn.query(
-        "/* run_crashes */ SELECT ended_at FROM runs WHERE workspace_id = $1 AND generation = $2 AND crash = 1 AND ended_at IS NOT NULL \
-         ORDER BY ended_at DESC LIMIT 100",
-        params![workspace.to_string().as_str(), generation],
+        "/* run_crashes */ SELECT r.ended_at FROM runs r JOIN workspaces w ON w.id = r.workspace_id WHERE r.workspace_id = $1 AND r.crash = 1 \
+         AND r.ended_at > w.crashes_since ORDER BY r.ended_at DESC LIMIT 100",
+        params![workspace.to_string().as_str()],
     )?;
     rows.iter().rev().map(|row| Ok(Timestamp(row.int(0)?))).collect()
 }

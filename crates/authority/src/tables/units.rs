@@ -26,16 +26,31 @@ pub(crate) fn all(conn: &mut Conn) -> Result<Vec<WorkspaceId>, DbError> {
     ids(&rows)
 }
 
-/// Those of them where something is wanted that is not yet so: what to look at after a commit.
-pub(crate) fn restless(conn: &mut Conn) -> Result<Vec<WorkspaceId>, DbError> {
+/// Those of them where something is wanted that is not yet so, and what that is, as a text: what to look at after a commit,
+/// unless nothing of it has changed since it was looked at.
+pub(crate) fn restless(conn: &mut Conn) -> Result<Vec<(WorkspaceId, String)>, DbError> {
     let rows = conn.query(
-        "/* unit_restless */ SELECT w.id FROM workspaces w LEFT JOIN runs r ON r.workspace_id = w.id AND r.state = 'live' \
-         WHERE (r.boot_id IS NULL AND w.status <> 'removed' AND w.desired_state = 'running' AND w.runtime IS NOT NULL \
+        "/* unit_restless */ SELECT w.id, w.desired_state, w.force_boot, r.boot_id, t.id, w.desired_generation, w.apply_generation, \
+         w.drain_since, r.registered_at, CASE WHEN r.handoff IS NULL THEN 0 ELSE 1 END FROM workspaces w LEFT JOIN runs r ON r.workspace_id = w.id AND r.state = 'live' \
+         LEFT JOIN turns t ON t.workspace_id = w.id AND t.state = 'running' WHERE (r.boot_id IS NULL AND w.status <> 'removed' AND w.desired_state = 'running' AND w.runtime IS NOT NULL \
          AND w.runtime NOT LIKE '{\"kind\":\"external\"%') OR (r.boot_id IS NOT NULL AND r.kind <> 'external' AND (w.desired_state <> 'running' OR r.generation < w.desired_generation \
          OR w.drain_since IS NOT NULL OR w.force_boot = r.boot_id)) ORDER BY w.kind, w.created_at, w.id",
         &[],
     )?;
-    ids(&rows)
+    rows.iter()
+        .map(|row| {
+            let mut stamp = String::new();
+            for text in 1..5 {
+                stamp.push_str(row.opt_text(text)?.unwrap_or_default());
+                stamp.push('/');
+            }
+            for number in 5..10 {
+                stamp.push_str(&row.opt_int(number)?.unwrap_or_default().to_string());
+                stamp.push('/');
+            }
+            Ok((word(row.text(0)?.parse().ok(), "workspaces.id")?, stamp))
+        })
+        .collect()
 }
 
 /// Workspaces whose agent has something to be told: a message waits and no turn runs, or its bundle is another.

@@ -5,6 +5,7 @@ use portcullis_kernel::{
     id::{ApprovalId, BootId, WorkspaceId},
     lifecycle::Desired,
     runtime::Runtime,
+    subject::Principal,
     time::Timestamp,
     workspace::{Kind, Status},
 };
@@ -244,6 +245,13 @@ pub(crate) fn intend(w: &mut Writing<'_, '_>, consequence: &Consequence) -> Resu
     };
     let Some(workspace) = consequence.workspace() else { return Ok(()) };
     let (now, audit_id, id) = (w.now().0, w.because(), workspace.to_string());
+    // An agent that changes something of its own must not reset what counts its crashes.
+    if w.by() != Principal::Agent(workspace).to_string() {
+        w.conn().execute(
+            "/* workspace_forgive */ UPDATE workspaces SET crashes_since = $2 WHERE id = $1",
+            params![id.as_str(), now],
+        )?;
+    }
     let row = w.conn().query_opt(
         "/* workspace_raise */ UPDATE workspaces SET desired_generation = desired_generation + 1, updated_at = $2 WHERE id = $1 RETURNING desired_generation",
         params![id.as_str(), now],

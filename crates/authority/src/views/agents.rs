@@ -29,6 +29,11 @@ use crate::{
 /// Most messages, turns or runs of one page.
 pub const PAGE_MAX: i64 = 500;
 
+/// Text of one page of messages beyond which no more are added, in bytes.
+const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Messages read at a time.
+const PAGE_STEP: i64 = 16;
+
 /// A message to an agent, or from one to the people.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct MessageView {
@@ -46,7 +51,7 @@ pub struct MessageView {
     pub message_id: String,
     /// The conversation it belongs to.
     pub context_id: Option<String>,
-    /// The text, without secret values.
+    /// The text, without secret values. Empty for the program that sent it: a marker would tell it that its guess is one.
     pub text: String,
     /// `queued`, `delivered`, `completed`, `failed` or `cancelled`.
     pub status: String,
@@ -211,12 +216,26 @@ pub(crate) fn message_page(
     limit: i64,
 ) -> Result<MessagePage, Refusal> {
     sees(conn, caller, workspace, Scope::Messages)?;
-    let rows = match after {
-        Some(after) => messages::list(conn, workspace, after, limit)?,
-        None => messages::newest(conn, workspace, limit)?,
-    };
+    // Few at a time: a page of the longest messages would not fit into memory.
+    let (mut rows, mut bytes) = (Vec::new(), 0);
+    let wanted = usize::try_from(limit).unwrap_or(0);
+    let mut edge = after.unwrap_or(i64::MAX);
+    while rows.len() < wanted && bytes < PAGE_BYTES_MAX {
+        let step = PAGE_STEP.min(i64::try_from(wanted - rows.len()).unwrap_or(PAGE_STEP));
+        let part = match after {
+            Some(_) => messages::list(conn, workspace, edge, step)?,
+            None => messages::before(conn, workspace, edge, step)?,
+        };
+        let Some(last) = part.last() else { break };
+        edge = last.seq;
+        bytes += part.iter().map(|row| row.body.len() + row.reply.as_ref().map_or(0, String::len)).sum::<usize>();
+        rows.extend(part);
+    }
+    if after.is_none() {
+        rows.reverse();
+    }
     let next_after = rows.last().map_or(after.unwrap_or(0), |row| row.seq);
-    Ok(MessagePage { messages: rows.into_iter().map(Into::into).collect(), next_after })
+    Ok(MessagePage { messages: rows.into_iter().map(|row| shown(caller, row)).collect(), next_after })
 }
 
 /// One message: for whoever sees the workspace, and for its sender.
@@ -227,7 +246,16 @@ pub(crate) fn message_get(conn: &mut Conn, caller: &Caller, id: MessageId) -> Re
     if !own && in_sight(caller, row.workspace).is_err() {
         return Err(Refusal::new(Code::MessageNotFound));
     }
-    Ok(row.into())
+    Ok(shown(caller, row))
+}
+
+/// A message as this caller may see it.
+fn shown(caller: &Caller, mut row: MessageRow) -> MessageView {
+    let to_others = row.sender != Principal::Agent(row.workspace);
+    if row.sender == caller.principal() && !caller.is_operator() && to_others {
+        row.body.clear();
+    }
+    row.into()
 }
 
 pub(crate) fn turn_list(

@@ -28,6 +28,9 @@ pub const AGENT_POINTS: [&str; 8] = [
     "run.after_end",
 ];
 
+/// Where a server dies that has released files to a running agent and not yet put them in their place.
+pub const FILES_POINT: &str = "unit.before_put";
+
 /// The admin token of every server that is not asked to make its own.
 pub const ADMIN: &str = "the-admin-token-of-a-test-binary";
 /// The password of every operator.

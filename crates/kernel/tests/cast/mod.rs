@@ -195,7 +195,7 @@ pub fn deed(verb: Verb, place: Place) -> Deed {
         Verb::WorkspaceResume => WorkspaceResume { workspace }.into(),
         Verb::WorkspaceRemove => WorkspaceRemove { workspace, confirm: None }.into(),
         Verb::WorkspaceApply => WorkspaceApply { workspace }.into(),
-        Verb::WorkspaceForceStop => WorkspaceForceStop { workspace, reason: note() }.into(),
+        Verb::WorkspaceForceStop => WorkspaceForceStop { workspace, reason: note(), boot: None, turn: None }.into(),
         Verb::MessageSend => {
             MessageSend { workspace, message_id: "1".to_owned(), context_id: None, digest: String::new() }.into()
         }

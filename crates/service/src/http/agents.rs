@@ -157,9 +157,10 @@ async fn claim(call: Call) -> Result<Response, Refusal> {
     let (caller, id): (_, WorkspaceId) = (call.caller()?, call.path("id")?);
     let authority = &call.app.authority;
     let until = tokio::time::Instant::now() + Duration::from_secs(input.wait_s);
-    let bell = call.app.live.bell(id);
     let mut stopping = call.app.stopping.subscribe();
     let (boot, first) = authority.pulse(caller, id).await?;
+    // Only now: a bell for every id that anybody names would be a way to fill the memory.
+    let bell = call.app.live.bell(id);
     call.app.live.heard(id, boot, None);
     loop {
         let ring = bell.notified();
@@ -302,9 +303,9 @@ async fn force_stop(call: Call) -> Result<Response, Refusal> {
     let input: wire::ForceStop = call.input()?;
     let (workspace, authority) = (call.path("id")?, &call.app.authority);
     // The log keeps it: like every text it must not take a value along.
-    let reason = authority.redacted(workspace, input.reason.to_string()).await?;
+    let reason = authority.spoken(call.caller()?, workspace, input.reason.to_string()).await?;
     let reason = reason.parse().map_err(|_| Refusal::because(Code::InvalidField, "`reason` is too long"))?;
-    let action = WorkspaceForceStop { workspace, reason };
+    let action = WorkspaceForceStop { workspace, reason, boot: None, turn: None };
     let answer = authority.perform(call.caller()?, call.meta.clone(), action, ()).await?;
     answered(answer, |_| (StatusCode::OK, json!({"status": "stopping"})))
 }

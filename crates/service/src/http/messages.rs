@@ -61,7 +61,14 @@ async fn send(call: Call) -> Result<Response, Refusal> {
     call.only_query(&["dry_run"])?;
     let input: wire::SendMessage = call.input()?;
     let (caller, workspace): (_, WorkspaceId) = (call.caller()?, call.path("id")?);
-    let message_id = input.message_id.unwrap_or_else(|| call.meta.request_id.clone());
+    // A retry under the same idempotency key is the same message.
+    let unnamed = || call.meta.idempotency_key.clone().unwrap_or_else(|| call.meta.request_id.clone());
+    let message_id = input.message_id.unwrap_or_else(unnamed);
+    for id in [Some(&message_id), input.context_id.as_ref()].into_iter().flatten() {
+        if call.app.authority.spoken(caller, workspace, id.clone()).await? != *id {
+            return Err(Refusal::because(Code::InvalidField, "an id may not hold what looks like a secret"));
+        }
+    }
     let (text, digest) = call.app.authority.message_text(caller, workspace, input.text).await?;
     let action = MessageSend { workspace, message_id, context_id: input.context_id, digest };
     let answer = call.app.authority.perform(caller, call.meta.clone(), action, text).await?;

@@ -34,6 +34,15 @@ fn command(program: &Program) -> Vec<String> {
     }
 }
 
+/// Slots of one organisation. Beyond them an agent has no user of its own, and is not started.
+const SLOTS: u32 = 10_000;
+
+/// A number that no other organisation on this machine gives, most likely: agents with the same user could reach each other.
+fn slot(range: u32, slot: i64) -> u32 {
+    let slot = u32::try_from(slot).ok().filter(|slot| *slot < SLOTS);
+    slot.map_or(u32::MAX, |slot| range.saturating_mul(SLOTS).saturating_add(slot))
+}
+
 pub(crate) fn launch(run: Launching, settings: &Settings) -> Launch {
     let unit = Unit { workspace: run.workspace, boot: run.boot };
     Launch {
@@ -41,7 +50,7 @@ pub(crate) fn launch(run: Launching, settings: &Settings) -> Launch {
         command: command(&run.runtime.agent),
         image: run.runtime.image.clone(),
         limits: run.runtime.limits,
-        slot: u32::try_from(run.slot).unwrap_or(u32::MAX),
+        slot: slot(settings.range, run.slot),
         settings: BTreeMap::from([
             ("WORKSPACE_ID".to_owned(), unit.workspace.to_string()),
             ("PORTCULLIS_URL".to_owned(), settings.url.clone()),

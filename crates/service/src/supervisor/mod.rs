@@ -43,6 +43,8 @@ pub struct Settings {
     pub url: String,
     /// Directories and the program.
     pub places: Places,
+    /// Which of the ranges of user ids is this organisation's, 0 to 4095.
+    pub range: u32,
 }
 
 /// What every unit's task shares.
@@ -74,7 +76,9 @@ pub(crate) async fn run(
     let mut units = JoinSet::new();
     let mut committed = shared.authority.committed();
     sweep(&shared).await;
-    let mut everything = true;
+    let (mut everything, mut looked) = (true, std::time::Instant::now());
+    // What was wanted of each when it was last rung for: a debt that stands is no reason to look again at every commit.
+    let mut rung: HashMap<WorkspaceId, String> = HashMap::new();
     loop {
         // What is committed from here on rings again.
         committed.mark_unchanged();
@@ -83,11 +87,14 @@ pub(crate) async fn run(
                 if everything {
                     // Who is not among them any more has something to clear away.
                     ring_others(&shared, &ids);
+                    looked = std::time::Instant::now();
+                } else {
+                    rung.retain(|id, _| ids.iter().any(|(known, _)| known == id));
                 }
-                for id in ids {
-                    wake(&shared, &mut units, id, &stopping, !everything);
+                for (id, wanted) in ids {
+                    let ring = !everything && rung.insert(id, wanted.clone()) != Some(wanted);
+                    wake(&shared, &mut units, id, &stopping, ring);
                 }
-                everything = false;
             }
             Err(refusal) => complain("the units could not be looked at", &refusal),
         }
@@ -95,8 +102,9 @@ pub(crate) async fn run(
         tokio::select! {
             () = stops(&mut stopping) => break,
             changed = committed.changed() => if changed.is_err() { break },
-            () = tokio::time::sleep(TICK) => everything = true,
+            () = tokio::time::sleep(TICK) => {}
         }
+        everything = looked.elapsed() >= TICK;
         tokio::time::sleep(GATHER).await;
     }
     let settled = async { while units.join_next().await.is_some() {} };
@@ -106,7 +114,7 @@ pub(crate) async fn run(
 }
 
 /// Who is to be woken. External agents are shown by the clock alone.
-async fn look(shared: &Arc<Shared>, everything: bool) -> Result<Vec<WorkspaceId>, Refusal> {
+async fn look(shared: &Arc<Shared>, everything: bool) -> Result<Vec<(WorkspaceId, String)>, Refusal> {
     if !everything {
         return Ok(shared.authority.restless().await?.units);
     }
@@ -116,12 +124,12 @@ async fn look(shared: &Arc<Shared>, everything: bool) -> Result<Vec<WorkspaceId>
             complain("an agent that runs elsewhere could not be shown as it is", &refusal);
         }
     }
-    shared.authority.units().await
+    Ok(shared.authority.units().await?.into_iter().map(|id| (id, String::new())).collect())
 }
 
-fn ring_others(shared: &Shared, ids: &[WorkspaceId]) {
+fn ring_others(shared: &Shared, ids: &[(WorkspaceId, String)]) {
     let bells = shared.bells.lock().unwrap_or_else(PoisonError::into_inner);
-    bells.iter().filter(|(id, _)| !ids.contains(id)).for_each(|(_, bell)| bell.notify_one());
+    bells.iter().filter(|(id, _)| !ids.iter().any(|(known, _)| known == *id)).for_each(|(_, bell)| bell.notify_one());
 }
 
 fn wake(shared: &Arc<Shared>, units: &mut JoinSet<()>, id: WorkspaceId, stopping: &watch::Receiver<bool>, ring: bool) {
@@ -167,7 +175,10 @@ pub(crate) async fn courier(authority: Authority, live: Arc<Live>, mut stopping:
     loop {
         committed.mark_unchanged();
         match authority.restless().await {
-            Ok(restless) => restless.deliverable.into_iter().chain(restless.units).for_each(|id| live.ring(id)),
+            Ok(restless) => {
+                let units = restless.units.into_iter().map(|(id, _)| id);
+                restless.deliverable.into_iter().chain(units).for_each(|id| live.ring(id));
+            }
             Err(refusal) => complain("waiting messages could not be looked up", &refusal),
         }
         tokio::select! {

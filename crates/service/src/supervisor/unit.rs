@@ -113,7 +113,8 @@ async fn pass(shared: &Arc<Shared>, id: WorkspaceId, memory: &mut Memory) -> Res
     let live = state.live.clone().filter(|run| run.kind.is_managed());
     if live.is_none() && (state.desired == Desired::Removed || !state.runtime.kind.is_managed()) {
         // Whether or not it ran when it was removed, or moved elsewhere.
-        forget(shared, id, 0).await?;
+        // What it works on stays, unless it is gone for good.
+        forget(shared, id, 0, state.desired == Desired::Removed).await?;
         return Ok(Pass::Over);
     }
     let unit = live.as_ref().map(|run| Unit { workspace: id, boot: run.boot });
@@ -126,7 +127,7 @@ async fn pass(shared: &Arc<Shared>, id: WorkspaceId, memory: &mut Memory) -> Res
                 seen = Seen::Unknown;
             }
             Sight::Exited(exit) => {
-                shared.authority.end_run(run.boot, by_itself(&exit)).await?;
+                shared.authority.end_run(run.boot, by_itself(&exit, state.desired)).await?;
                 return Ok(Pass::Again);
             }
             // Recorded, and never started: the server died in between.
@@ -144,6 +145,7 @@ async fn pass(shared: &Arc<Shared>, id: WorkspaceId, memory: &mut Memory) -> Res
         desired_generation: state.desired_generation,
         apply_generation: state.apply_generation,
         content_changed: state.content_changed,
+        unreadable: state.unreadable,
         live: live.as_ref().map(|run| LiveView {
             generation: run.generation,
             started_at: run.started_at,
@@ -196,12 +198,15 @@ async fn act(
         (Step::Drain, ..) => authority.drain_unit(id).await?,
         (Step::Undrain, ..) => authority.undrain_unit(id).await?,
         (Step::Observe, Some(run), Some(unit)) => {
+            let mut given = None;
             if state.files_changed {
-                let files = authority.release_files(run.boot).await?;
+                let (files, noted) = authority.release_files(run.boot).await?;
+                portcullis_authority::failpoint::hit("unit.before_put");
                 let put = shared.runtimes.put_files(run.kind, unit, files).await;
                 put.map_err(|fault| internal(&fault))?;
+                given = Some(noted);
             }
-            authority.observe_run(run.boot, state.desired_generation).await?;
+            authority.observe_run(run.boot, state.desired_generation, given).await?;
         }
         (Step::Ask, ..) => {
             let minutes = state.turn_since.map(|since| now.since_ms(since) / 60_000);
@@ -242,7 +247,7 @@ async fn start(shared: &Arc<Shared>, state: &UnitState, memory: &mut Memory) -> 
         let how = Ended { crash: true, hopeless, detail: Some(fault.to_string()), ..plain("start_failed") };
         shared.authority.end_run(boot, how).await?;
     }
-    forget(shared, id, LOGS_KEPT).await?;
+    forget(shared, id, LOGS_KEPT, false).await?;
     Ok(Pass::Again)
 }
 
@@ -253,13 +258,13 @@ async fn stop(shared: &Arc<Shared>, run: &LiveRun, unit: Unit, why: StopWhy) -> 
     shared.authority.end_run(run.boot, Ended::stopped(why, exit.code, exit.signal)).await
 }
 
-/// Removes what ended runs left here, but of the newest; with none to keep, everything of the workspace.
-async fn forget(shared: &Arc<Shared>, id: WorkspaceId, keep: usize) -> Result<(), Refusal> {
+/// Removes what ended runs left here, but of the newest; and with `whole` everything else of the workspace.
+async fn forget(shared: &Arc<Shared>, id: WorkspaceId, keep: usize, whole: bool) -> Result<(), Refusal> {
     let ended = shared.authority.ended_runs(id, keep).await?.into_iter();
     let mut ended = ended.filter(|run| run.kind.is_managed()).peekable();
     while let Some(run) = ended.next() {
         let unit = Unit { workspace: id, boot: run.boot };
-        let last = keep == 0 && ended.peek().is_none();
+        let last = whole && ended.peek().is_none();
         if let Err(fault) = shared.runtimes.forget(run.kind, unit, last).await {
             // The next start of the server finds it and tries again.
             tracing::warn!(workspace = %id, boot = %run.boot, %fault, "what an ended agent left could not be removed");
@@ -284,12 +289,17 @@ fn plain(cause: &str) -> Ended {
 }
 
 /// An end nobody asked for.
-fn by_itself(exit: &Exit) -> Ended {
+fn by_itself(exit: &Exit, desired: Desired) -> Ended {
+    let asked = match desired {
+        Desired::Running => "restart",
+        Desired::Paused => "pause",
+        Desired::Removed => "remove",
+    };
     let (cause, hopeless, detail) = match &exit.cause {
         ExitCause::Itself => ("exited", false, None),
         // It was asked to stop by a server that died before it had noted so: not the agent's failure.
-        ExitCause::Stopped => return Ended { code: exit.code, signal: exit.signal, ..plain("restart") },
-        ExitCause::Killed => return Ended { code: exit.code, signal: exit.signal, ..plain("restart") },
+        ExitCause::Stopped => return Ended { code: exit.code, signal: exit.signal, ..plain(asked) },
+        ExitCause::Killed => return Ended { code: exit.code, signal: exit.signal, ..plain(asked) },
         ExitCause::OutOfMemory => ("out_of_memory", false, Some("it used more memory than it was given".to_owned())),
         ExitCause::StartFailed(why) => ("start_failed", true, Some(why.clone())),
         ExitCause::Lost => ("lost", false, Some("its shim or engine lost it".to_owned())),
