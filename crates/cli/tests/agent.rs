@@ -236,6 +236,18 @@ fn draining_it_leaves_a_note_once_takes_no_work_and_ends_when_told() {
 }
 
 #[test]
+fn a_turn_whose_answer_was_lost_is_run_although_a_drain_has_begun() {
+    let (plane, place) = (Plane::start(), Place::new());
+    let id = plane.send("hi", None);
+    // Handed out to a claim whose answer never arrived.
+    plane.change(|known| (known.open, known.drain) = (Some(id.clone()), true));
+    let _agent = Agent::managed(&plane, &place, &["--echo"], &[]);
+    assert_eq!(plane.outcome(&id), Ok("hi".into()));
+    let note = until("a note", || plane.see(|known| known.notes.first().cloned()));
+    assert!(note.contains("turns in this boot: 1"), "the note was written after the turn: {note}");
+}
+
+#[test]
 fn a_drain_that_is_taken_back_is_forgotten() {
     let (plane, place) = (Plane::start(), Place::new());
     let mut agent = Agent::managed(&plane, &place, &["--echo"], &[]);

@@ -117,15 +117,16 @@ impl Work {
             // Between two turns, and before the one that was just given: the boundary.
             self.keep_up(claim.bundle_version.as_deref()).await?;
             match claim {
-                Claim { drain: true, drain_reason, .. } => {
-                    self.hand_off(drain_reason.as_deref()).await?;
-                    tokio::time::sleep(DRAIN_PAUSE).await;
-                }
+                // Also while draining: it is open, its answer was lost, and the drain waits for its end.
                 Claim { turn: Some(turn), .. } => {
                     self.noted = false;
                     if self.take(turn).await? == Next::Die {
                         return Ok(Exit::NotFound);
                     }
+                }
+                Claim { drain: true, drain_reason, .. } => {
+                    self.hand_off(drain_reason.as_deref()).await?;
+                    tokio::time::sleep(DRAIN_PAUSE).await;
                 }
                 Claim { turn: None, .. } => {
                     self.noted = false;

@@ -277,7 +277,8 @@ async fn handle(shared: &Shared, method: &Method, uri: &Uri, headers: &HeaderMap
                 {
                     let mut known = known();
                     let drain = known.drain;
-                    let turn = if drain { None } else { known.turn() };
+                    // A turn that is open already is handed out again all the same.
+                    let turn = if drain && known.open.is_none() { None } else { known.turn() };
                     if let Some(code) = known.unauthorized {
                         return problem(401, code);
                     }
