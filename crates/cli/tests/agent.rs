@@ -63,6 +63,22 @@ fn echo_answers_and_tells_nothing_that_is_secret() {
 }
 
 #[test]
+fn echo_obeys_operators_only() {
+    let (plane, place) = (Plane::start(), Place::new());
+    place.with("FILED", SECRET);
+    let environment = [("A_KEY", SECRET), ("PORTCULLIS_SECRETS_DIR", place.path().to_str().unwrap())];
+    let _agent = Agent::managed(&plane, &place, &["--echo"], &environment);
+    for sender in ["workspace", "system", ""] {
+        plane.change(|known| known.sender = sender);
+        for text in ["/die", "/sleep 3600", "/fail", "/file FILED", "/env A_KEY", "/context"] {
+            assert_eq!(plane.ask(text, None), Ok(text.into()), "{sender}");
+        }
+    }
+    plane.change(|known| known.sender = "operator");
+    assert_eq!(plane.ask("/env A_KEY", None), Ok(shown(SECRET)));
+}
+
+#[test]
 fn a_turn_in_progress_beats_and_an_idle_agent_does_not() {
     let (plane, place) = (Plane::start(), Place::new());
     let _agent = Agent::managed(&plane, &place, &["--echo", "--heartbeat-ms", "20"], &[]);
