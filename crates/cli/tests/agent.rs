@@ -431,7 +431,8 @@ fn an_external_agent_enrols_once_and_pulls_again_when_its_bundle_changes() {
     assert_eq!(std::fs::metadata(&token).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(std::fs::metadata(place.file("state")).unwrap().permissions().mode() & 0o777, 0o700);
     for file in std::fs::read_dir(place.file("state")).unwrap() {
-        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        // The note of the turn goes when its end was heard.
+        let text = std::fs::read_to_string(file.unwrap().path()).unwrap_or_default();
         assert!(!text.contains(SECRET), "values are held in memory only");
     }
     // The value changes; no restart is needed.
@@ -451,6 +452,31 @@ fn an_external_agent_enrols_once_and_pulls_again_when_its_bundle_changes() {
     // The code is spent; the token is kept.
     let _agent = Agent::external(&plane, &place, &arguments);
     assert_eq!(plane.ask("hi", None), Ok(format!("another-value|none|{context}")));
+}
+
+#[test]
+fn an_external_agent_that_ended_in_a_turn_does_not_repeat_it() {
+    let (plane, place) = (Plane::start(), Place::new());
+    plane.change(|known| known.code = Some("one-time-code".into()));
+    let (code, ran, noted) = (place.with("code", "one-time-code"), place.file("ran"), place.file("state/turn"));
+    let hang = format!("echo x >> '{}'; grep -q hang && exec sleep 1000; echo done", ran.display());
+    let command = json!(["sh", "-c", hang]).to_string();
+    let arguments = ["--exec-json", &command, "--enrol-code-file", code.to_str().unwrap()];
+    let agent = Agent::external(&plane, &place, &arguments);
+    assert_eq!(plane.ask("hi", None), Ok("done".into()));
+    until("an ended turn is forgotten", || (!noted.exists()).then_some(()));
+    let id = plane.send("hang", None);
+    until("the turn runs", || (std::fs::read_to_string(&ran).ok()? == "x\nx\n").then_some(()));
+    assert_eq!(std::fs::read_to_string(&noted).unwrap(), format!("t-{id}"));
+    assert_eq!(std::fs::metadata(&noted).unwrap().permissions().mode() & 0o777, 0o600);
+    // Killed, without a last word.
+    drop(agent);
+    let _agent = Agent::external(&plane, &place, &arguments);
+    let restarted = "the agent was restarted in the middle of this turn; it is not repeated";
+    assert_eq!(plane.outcome(&id), Err(restarted.into()));
+    until("its end was heard", || (!noted.exists()).then_some(()));
+    assert_eq!(std::fs::read_to_string(&ran).unwrap(), "x\nx\n", "it ran once");
+    assert_eq!(plane.ask("hi", None), Ok("done".into()));
 }
 
 #[test]
