@@ -67,8 +67,13 @@ pub enum ExitCause {
     Killed,
     /// It used more memory than it was given.
     OutOfMemory,
-    /// It never ran: the program is missing, or may not be run.
-    StartFailed(String),
+    /// It never ran.
+    StartFailed {
+        /// Why, in words.
+        why: String,
+        /// Trying again cannot help: the program is missing, may not be run, or is none.
+        for_good: bool,
+    },
     /// Its shim or engine lost it; what was left of it was swept away.
     Lost,
 }
