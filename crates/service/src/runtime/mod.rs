@@ -15,6 +15,7 @@ pub mod container;
 mod container_environment;
 mod environment;
 pub mod process;
+mod removal;
 
 /// One execution of one workspace's agent. Named by both ids: a bare process number is a lie waiting to happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -20,7 +20,7 @@ use std::{
 use nix::sys::statfs;
 use portcullis_kernel::id::WorkspaceId;
 
-use super::super::{Places, RuntimeFault, Unit};
+use super::super::{Places, RuntimeFault, Unit, removal::remove_tree};
 
 /// First user id of agents. Far above those of people and of services; a container's mapped ranges begin lower.
 pub const UID_BASE: u32 = 2_000_000;
@@ -212,13 +212,6 @@ fn private(directory: &Path, mode: u32) -> io::Result<()> {
 
 fn id<T: std::str::FromStr>(entry: &fs::DirEntry) -> Option<T> {
     entry.file_name().to_str()?.parse().ok()
-}
-
-fn remove_tree(directory: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(directory) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
 }
 
 /// A seed nobody can guess.
