@@ -350,6 +350,11 @@ impl Runtime for ContainerRuntime {
     }
 
     async fn units(&self) -> Result<Vec<Unit>, RuntimeFault> {
+        let socket = self.settings.socket.clone();
+        // No engine, no containers: most machines have none, and that is nothing to complain about.
+        if !blocking(move || Ok(socket.exists())).await? {
+            return Ok(Vec::new());
+        }
         let labels = self.engine.list(spec::filter(self.settings.organisation)).await?;
         Ok(labels.iter().filter_map(spec::unit).collect())
     }
