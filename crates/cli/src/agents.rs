@@ -140,14 +140,12 @@ impl Agents {
                 .hint("set `agents.dir` and `agents.secrets_dir`, or serve with `--no-agents`")
         };
         let process = ProcessRuntime::open(places.clone()).map_err(cannot)?;
-        // An engine that is installed later is found at the next start of the server.
-        let container = self.engine.exists().then(|| {
-            ContainerRuntime::new(ContainerSettings {
-                socket: self.engine.clone(),
-                organisation: authority.organisation(),
-                network: self.network,
-                places: places.clone(),
-            })
+        // Also where there is no engine: it may come up, or be installed, while the server runs.
+        let container = ContainerRuntime::new(ContainerSettings {
+            socket: self.engine.clone(),
+            organisation: authority.organisation(),
+            network: self.network,
+            places: places.clone(),
         });
         // The end of the id is random.
         let organisation = authority.organisation().to_string();

@@ -63,6 +63,22 @@ fn echo_answers_and_tells_nothing_that_is_secret() {
 }
 
 #[test]
+fn echo_obeys_operators_only() {
+    let (plane, place) = (Plane::start(), Place::new());
+    place.with("FILED", SECRET);
+    let environment = [("A_KEY", SECRET), ("PORTCULLIS_SECRETS_DIR", place.path().to_str().unwrap())];
+    let _agent = Agent::managed(&plane, &place, &["--echo"], &environment);
+    for sender in ["workspace", "system", ""] {
+        plane.change(|known| known.sender = sender);
+        for text in ["/die", "/sleep 3600", "/fail", "/file FILED", "/env A_KEY", "/context"] {
+            assert_eq!(plane.ask(text, None), Ok(text.into()), "{sender}");
+        }
+    }
+    plane.change(|known| known.sender = "operator");
+    assert_eq!(plane.ask("/env A_KEY", None), Ok(shown(SECRET)));
+}
+
+#[test]
 fn a_turn_in_progress_beats_and_an_idle_agent_does_not() {
     let (plane, place) = (Plane::start(), Place::new());
     let _agent = Agent::managed(&plane, &place, &["--echo", "--heartbeat-ms", "20"], &[]);
@@ -236,6 +252,18 @@ fn draining_it_leaves_a_note_once_takes_no_work_and_ends_when_told() {
 }
 
 #[test]
+fn a_turn_whose_answer_was_lost_is_run_although_a_drain_has_begun() {
+    let (plane, place) = (Plane::start(), Place::new());
+    let id = plane.send("hi", None);
+    // Handed out to a claim whose answer never arrived.
+    plane.change(|known| (known.open, known.drain) = (Some(id.clone()), true));
+    let _agent = Agent::managed(&plane, &place, &["--echo"], &[]);
+    assert_eq!(plane.outcome(&id), Ok("hi".into()));
+    let note = until("a note", || plane.see(|known| known.notes.first().cloned()));
+    assert!(note.contains("turns in this boot: 1"), "the note was written after the turn: {note}");
+}
+
+#[test]
 fn a_drain_that_is_taken_back_is_forgotten() {
     let (plane, place) = (Plane::start(), Place::new());
     let mut agent = Agent::managed(&plane, &place, &["--echo"], &[]);
@@ -403,7 +431,8 @@ fn an_external_agent_enrols_once_and_pulls_again_when_its_bundle_changes() {
     assert_eq!(std::fs::metadata(&token).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(std::fs::metadata(place.file("state")).unwrap().permissions().mode() & 0o777, 0o700);
     for file in std::fs::read_dir(place.file("state")).unwrap() {
-        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        // The note of the turn goes when its end was heard.
+        let text = std::fs::read_to_string(file.unwrap().path()).unwrap_or_default();
         assert!(!text.contains(SECRET), "values are held in memory only");
     }
     // The value changes; no restart is needed.
@@ -423,6 +452,31 @@ fn an_external_agent_enrols_once_and_pulls_again_when_its_bundle_changes() {
     // The code is spent; the token is kept.
     let _agent = Agent::external(&plane, &place, &arguments);
     assert_eq!(plane.ask("hi", None), Ok(format!("another-value|none|{context}")));
+}
+
+#[test]
+fn an_external_agent_that_ended_in_a_turn_does_not_repeat_it() {
+    let (plane, place) = (Plane::start(), Place::new());
+    plane.change(|known| known.code = Some("one-time-code".into()));
+    let (code, ran, noted) = (place.with("code", "one-time-code"), place.file("ran"), place.file("state/turn"));
+    let hang = format!("echo x >> '{}'; grep -q hang && exec sleep 1000; echo done", ran.display());
+    let command = json!(["sh", "-c", hang]).to_string();
+    let arguments = ["--exec-json", &command, "--enrol-code-file", code.to_str().unwrap()];
+    let agent = Agent::external(&plane, &place, &arguments);
+    assert_eq!(plane.ask("hi", None), Ok("done".into()));
+    until("an ended turn is forgotten", || (!noted.exists()).then_some(()));
+    let id = plane.send("hang", None);
+    until("the turn runs", || (std::fs::read_to_string(&ran).ok()? == "x\nx\n").then_some(()));
+    assert_eq!(std::fs::read_to_string(&noted).unwrap(), format!("t-{id}"));
+    assert_eq!(std::fs::metadata(&noted).unwrap().permissions().mode() & 0o777, 0o600);
+    // Killed, without a last word.
+    drop(agent);
+    let _agent = Agent::external(&plane, &place, &arguments);
+    let restarted = "the agent was restarted in the middle of this turn; it is not repeated";
+    assert_eq!(plane.outcome(&id), Err(restarted.into()));
+    until("its end was heard", || (!noted.exists()).then_some(()));
+    assert_eq!(std::fs::read_to_string(&ran).unwrap(), "x\nx\n", "it ran once");
+    assert_eq!(plane.ask("hi", None), Ok("done".into()));
 }
 
 #[test]

@@ -25,6 +25,15 @@ pub use stream::{LINE_BYTES_MAX, RedactStream};
 /// Shortest value that is redacted, in bytes.
 pub const REDACT_BYTES_MIN: usize = 6;
 
+/// How many lines of one value are known as forms of their own. A line may have six bytes only:
+/// without a limit a long value would cost many times its size. Lines beyond are redacted where they are a part
+/// of the whole value only.
+pub const LINES_MAX: usize = 1_000;
+
+/// How many fingerprints a redactor has before it takes no more lines; about 10 MiB. Forms of whole values, at most
+/// some twenty each, are always taken.
+pub const FORMS_MAX: usize = 50_000;
+
 /// What stands where a credential was that is no stored value.
 const CREDENTIAL: &str = "credential";
 
@@ -48,6 +57,9 @@ struct Fingerprint {
     bytes: usize,
     /// Rolling hash of the whole form.
     hash: u64,
+    /// It is one line of a value, not a form of all of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    line: bool,
     /// Bucket of its first [`REDACT_BYTES_MIN`] bytes.
     bucket: u16,
     /// Keyed digest of the whole form.
@@ -95,13 +107,18 @@ impl Redactor {
     }
 
     /// Learns a value in all its forms: as it is, in base64 (both alphabets, with and without padding), percent-encoded
-    /// (as URLs and forms do it, either case), as it stands in JSON, and each of its lines.
+    /// (as URLs and forms do it, either case), as it stands in JSON, and each of its lines,
+    /// up to [`LINES_MAX`] and [`FORMS_MAX`].
     pub fn add(&mut self, key: &str, value: &str) {
         for form in forms::of(value) {
             if form.len() >= REDACT_BYTES_MIN {
-                let fingerprint = self.fingerprint(key, form.as_bytes());
+                let fingerprint = self.fingerprint(key, form.as_bytes(), false);
                 self.insert(fingerprint);
             }
+        }
+        for line in forms::lines(value, REDACT_BYTES_MIN, LINES_MAX) {
+            let fingerprint = self.fingerprint(key, line.as_bytes(), true);
+            self.insert(fingerprint);
         }
     }
 
@@ -171,15 +188,18 @@ impl Redactor {
         let _ = write!(out, "[redacted:{key}]");
     }
 
-    fn fingerprint(&self, key: &str, form: &[u8]) -> Fingerprint {
+    fn fingerprint(&self, key: &str, form: &[u8], line: bool) -> Fingerprint {
         let hash = form.iter().fold(0, |hash, byte| self.step(hash, *byte));
         let prefix = form.iter().take(REDACT_BYTES_MIN).fold(0, |prefix, byte| prefix << 8 | u64::from(*byte));
         let digest = keyed(&self.seed, b"form", form);
-        Fingerprint { key: key.to_owned(), bytes: form.len(), hash, bucket: self.bucket(prefix), digest }
+        Fingerprint { key: key.to_owned(), bytes: form.len(), hash, line, bucket: self.bucket(prefix), digest }
     }
 
     fn insert(&mut self, new: Fingerprint) {
         let at = self.fingerprints.len();
+        if new.line && at >= FORMS_MAX {
+            return;
+        }
         let position = match self.lengths.iter().position(|(bytes, _)| *bytes == new.bytes) {
             Some(position) => position,
             None => {

@@ -51,6 +51,30 @@ impl State {
         self.directory.join("workspace")
     }
 
+    /// The turn that was begun last and whose end nobody has heard yet.
+    fn turn(&self) -> PathBuf {
+        self.directory.join("turn")
+    }
+
+    /// Notes a turn before it is run: an agent that ends in the middle of it must not run it twice.
+    pub fn begin_turn(&self, turn: &str) -> Result<(), Error> {
+        write(&self.turn(), turn.as_bytes())
+    }
+
+    /// The turn that an earlier process began and did not see ended.
+    pub fn begun_turn(&self) -> Result<Option<String>, Error> {
+        match fs::read_to_string(self.turn()) {
+            Ok(turn) => Ok(Some(turn)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::fault(format!("cannot read `{}`: {error}", self.turn().display()))),
+        }
+    }
+
+    /// The end of the turn was heard. A note that stays is harmless: no turn has the id of an ended one.
+    pub fn end_turn(&self) {
+        let _ = fs::remove_file(self.turn());
+    }
+
     /// Writes the restart context where a command can read it.
     pub fn keep_context(&self, context: &str) -> Result<PathBuf, Error> {
         let file = self.directory.join("context.json");

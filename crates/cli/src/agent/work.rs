@@ -31,6 +31,9 @@ const DRAIN_PAUSE: Duration = Duration::from_secs(2);
 /// How long a stopped agent tries to say its last word.
 const LAST_WORD: Duration = Duration::from_secs(3);
 
+/// What is said of a turn that an earlier process of an external agent began.
+const RESTARTED: &str = "the agent was restarted in the middle of this turn; it is not repeated";
+
 /// Where the loop is, for the moment it is stopped.
 enum Phase {
     Idle,
@@ -45,6 +48,8 @@ pub struct Work {
     delivered: Delivered,
     /// External agents only.
     state: Option<State>,
+    /// The turn that an earlier process began. It may have had effects.
+    begun_before: Option<String>,
     heartbeat: Duration,
     /// The command line's word about it stands above the control plane's.
     heartbeat_is_given: bool,
@@ -78,6 +83,7 @@ impl Work {
             mind,
             delivered,
             state,
+            begun_before: None,
             heartbeat: heartbeat.unwrap_or(HEARTBEAT),
             heartbeat_is_given: heartbeat.is_some(),
             pulled_for: None,
@@ -95,7 +101,8 @@ impl Work {
     /// Works until there is a reason not to. May be dropped at any point; [`Self::stopped`] then says the last word.
     pub async fn run(&mut self, card: &Value) -> Result<Exit, Error> {
         self.register(card).await?;
-        if self.state.is_some() {
+        if let Some(state) = &self.state {
+            self.begun_before = state.begun_turn()?;
             self.fetch_context().await?;
             self.pull(true).await?;
         }
@@ -117,15 +124,16 @@ impl Work {
             // Between two turns, and before the one that was just given: the boundary.
             self.keep_up(claim.bundle_version.as_deref()).await?;
             match claim {
-                Claim { drain: true, drain_reason, .. } => {
-                    self.hand_off(drain_reason.as_deref()).await?;
-                    tokio::time::sleep(DRAIN_PAUSE).await;
-                }
+                // Also while draining: it is open, its answer was lost, and the drain waits for its end.
                 Claim { turn: Some(turn), .. } => {
                     self.noted = false;
                     if self.take(turn).await? == Next::Die {
                         return Ok(Exit::NotFound);
                     }
+                }
+                Claim { drain: true, drain_reason, .. } => {
+                    self.hand_off(drain_reason.as_deref()).await?;
+                    tokio::time::sleep(DRAIN_PAUSE).await;
                 }
                 Claim { turn: None, .. } => {
                     self.noted = false;
@@ -171,7 +179,14 @@ impl Work {
                 Some((id, ending)) if *id == turn.id => ending.clone(),
                 _ => failed("this turn was run before, and its reply is no longer kept"),
             }
+        } else if self.begun_before.as_ref() == Some(&turn.id) {
+            self.output.note(&format!("agent: turn {} was begun by an earlier process; it is not repeated", turn.id));
+            self.begun(&turn.id);
+            failed(RESTARTED)
         } else {
+            if let Some(state) = &self.state {
+                state.begin_turn(&turn.id)?;
+            }
             match self.execute(&turn).await? {
                 Ending::Reply(reply) => json!({"state": "completed", "reply": reply}),
                 Ending::Failed(why) => failed(&why),
@@ -181,6 +196,7 @@ impl Work {
         self.last = Some((turn.id.clone(), ending.clone()));
         self.phase = Phase::Ending { turn: turn.id.clone(), ending: ending.clone() };
         self.deliver(&turn.id, &ending).await?;
+        self.state.as_ref().inspect(|state| state.end_turn());
         self.phase = Phase::Idle;
         Ok(Next::Claim)
     }
@@ -189,10 +205,7 @@ impl Work {
         self.output.note(&format!("agent: turn {} begins", turn.id));
         self.phase = Phase::Running;
         // Before, not after: what was begun is never begun again.
-        self.executed.push_back(turn.id.clone());
-        if self.executed.len() > EXECUTED_MAX {
-            self.executed.pop_front();
-        }
+        self.begun(&turn.id);
         let begun = Instant::now();
         let beating = beat(&self.plane, &turn.id, self.heartbeat, self.started, self.output);
         let ending = tokio::select! {
@@ -208,6 +221,13 @@ impl Work {
         let took = begun.elapsed().as_millis();
         self.output.note(&format!("agent: turn {} {how} after {took} ms (message {})", turn.id, turn.message.id));
         Ok(ending)
+    }
+
+    fn begun(&mut self, turn: &str) {
+        self.executed.push_back(turn.to_owned());
+        if self.executed.len() > EXECUTED_MAX {
+            self.executed.pop_front();
+        }
     }
 
     /// Says how a turn ended until it is heard, however long nobody listens.
@@ -274,7 +294,11 @@ impl Work {
         let ended = tokio::time::timeout(LAST_WORD, async {
             match &self.phase {
                 // It ran, and that must be heard, or it is lost; once more does no harm.
-                Phase::Ending { turn, ending } => self.deliver(turn, ending).await.is_ok(),
+                Phase::Ending { turn, ending } => {
+                    let heard = self.deliver(turn, ending).await.is_ok();
+                    self.state.as_ref().filter(|_| heard).inspect(|state| state.end_turn());
+                    heard
+                }
                 Phase::Idle | Phase::Running => true,
             }
         });

@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 use portcullis_service::runtime::process::{Leaf, Order};
 use zeroize::Zeroizing;
 
-use super::document::{Stage, Variable};
+use super::document::{Failed, Stage, Variable};
 
 /// How long the second stage may take to become the agent.
 const EXEC_WAIT: Duration = Duration::from_secs(60);
@@ -28,7 +28,7 @@ pub struct Born {
     /// Its output.
     pub output: PipeReader,
     /// Why it did not become the agent.
-    pub failed: Option<String>,
+    pub failed: Option<Failed>,
 }
 
 /// Forks, and returns when the agent's program runs or cannot.
@@ -52,11 +52,12 @@ pub fn start(order: &Order, variables: BTreeMap<String, Variable>, group: Option
         shim: nix::unistd::getpid().as_raw(),
         variables,
     };
-    let failed = hand_over(&ours, &stage).unwrap_or_else(|error| Some(error.to_string()));
+    let failed =
+        hand_over(&ours, &stage).unwrap_or_else(|error| Some(Failed { text: error.to_string(), for_good: false }));
     Ok(Born { pid, output, failed })
 }
 
-fn hand_over(mut stage: &UnixStream, what: &Stage) -> io::Result<Option<String>> {
+fn hand_over(mut stage: &UnixStream, what: &Stage) -> io::Result<Option<Failed>> {
     stage.set_read_timeout(Some(EXEC_WAIT))?;
     stage.set_write_timeout(Some(EXEC_WAIT))?;
     let values = what.variables.values().map(|value| value.reveal().len() * 6);
@@ -66,7 +67,7 @@ fn hand_over(mut stage: &UnixStream, what: &Stage) -> io::Result<Option<String>>
     serde_json::to_writer(&mut *bytes, what)?;
     stage.write_all(&bytes)?;
     stage.shutdown(Shutdown::Write)?;
-    let mut message = String::new();
-    stage.take(MESSAGE_BYTES_MAX).read_to_string(&mut message)?;
-    Ok(Some(message).filter(|message| !message.is_empty()))
+    let mut message = Vec::new();
+    stage.take(MESSAGE_BYTES_MAX).read_to_end(&mut message)?;
+    Ok(Failed::read(&message))
 }

@@ -33,6 +33,45 @@ pub struct Stage {
     pub variables: BTreeMap<String, Variable>,
 }
 
+/// Why the second stage did not become the agent, as it tells the shim.
+pub struct Failed {
+    /// In words.
+    pub text: String,
+    /// Trying again cannot help.
+    pub for_good: bool,
+}
+
+impl Failed {
+    /// First byte of a message about something that stays so.
+    const FOR_GOOD: u8 = b'!';
+    /// First byte of a message about something that may pass.
+    const FOR_NOW: u8 = b'?';
+
+    /// Reads a message, which may be cut; none means that the agent runs.
+    pub fn read(message: &[u8]) -> Option<Self> {
+        let (first, text) = message.split_first()?;
+        Some(Self { text: String::from_utf8_lossy(text).into_owned(), for_good: *first == Self::FOR_GOOD })
+    }
+
+    /// The message.
+    pub fn message(&self) -> Vec<u8> {
+        let first = if self.for_good { Self::FOR_GOOD } else { Self::FOR_NOW };
+        [&[first], self.text.as_bytes()].concat()
+    }
+}
+
+impl From<io::Error> for Failed {
+    fn from(error: io::Error) -> Self {
+        Self { text: error.to_string(), for_good: false }
+    }
+}
+
+impl From<nix::errno::Errno> for Failed {
+    fn from(error: nix::errno::Errno) -> Self {
+        io::Error::from(error).into()
+    }
+}
+
 /// The value of a variable; wiped when dropped. It can be written for the second stage only, through its socket.
 pub struct Variable(Hidden);
 

@@ -75,12 +75,14 @@ impl Watch {
         let mut output = Output::new(born.output, redactor, log)?;
         let cause = if born.failed.is_some() { Cause::StartFailed } else { Cause::Itself };
         if let Some(why) = &born.failed {
-            output.say(&format!("the agent did not start: {why}"));
+            output.say(&format!("the agent did not start: {}", why.text));
             // It ends by itself; this is for one that hangs.
             let _ = nix::sys::signal::kill(born.pid, Signal::SIGKILL);
         }
         let (workspace, boot) = (order.workspace, order.boot);
-        let record = Record { workspace, boot, code: None, signal: None, cause, detail: born.failed, at_ms: None };
+        let for_good = born.failed.as_ref().is_some_and(|why| why.for_good);
+        let (code, signal, detail, at_ms) = (None, None, born.failed.map(|why| why.text), None);
+        let record = Record { workspace, boot, code, signal, cause, detail, for_good, at_ms };
         let child = born.pid;
         Ok(Self { order, group, socket, output, signals, child, alive: true, stop_at: None, sweeps: 0, record })
     }

@@ -246,7 +246,10 @@ pub async fn a_missing_program_is_a_failed_start<R: Runtime>(bed: &Bed<R>) {
         return;
     }
     let exit = bed.ended(unit).await;
-    assert!(matches!(&exit.cause, ExitCause::StartFailed(why) if why.contains("/nowhere/agent")), "{exit:?}");
+    assert!(
+        matches!(&exit.cause, ExitCause::StartFailed { why, for_good: true } if why.contains("/nowhere/agent")),
+        "{exit:?}"
+    );
     assert_eq!(exit.code, None);
 }
 

@@ -42,10 +42,11 @@ pub fn socket() -> Option<&'static Path> {
 
 /// Calls the engine; status and body.
 pub fn call(socket: &Path, method: &str, path: &str, body: &[u8]) -> (u16, Vec<u8>) {
+    let kind = if body.starts_with(b"{") { "application/json" } else { "application/x-tar" };
     let mut stream = UnixStream::connect(socket).expect("the engine listens");
     // In this version of HTTP an answer simply ends where the connection does.
     let head = format!(
-        "{method} {path} HTTP/1.0\r\nHost: engine\r\nContent-Type: application/x-tar\r\nContent-Length: {}\r\n\r\n",
+        "{method} {path} HTTP/1.0\r\nHost: engine\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
     stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body)).expect("the engine reads");

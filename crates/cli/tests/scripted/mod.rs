@@ -54,6 +54,8 @@ pub struct Known {
     pub token: String,
     pub unauthorized: Option<&'static str>,
     pub messages: Vec<Stored>,
+    /// The kind of who writes.
+    pub sender: &'static str,
     pub open: Option<String>,
     /// Ends that are recorded without closing the turn, as if the store had been set back.
     pub ends_to_forget: usize,
@@ -85,7 +87,8 @@ pub struct Plane {
 
 impl Plane {
     pub fn start() -> Self {
-        let known = Known { token: TOKEN.into(), bundle_version: "v1".into(), bundle: json!({}), ..Known::default() };
+        let (token, bundle_version, bundle) = (TOKEN.into(), "v1".into(), json!({}));
+        let known = Known { token, bundle_version, bundle, sender: "operator", ..Known::default() };
         let shared = Arc::new(Shared { known: Mutex::new(known), changed: Notify::new() });
         let mut plane = Self { shared, runtime: None, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
         plane.come_back();
@@ -184,14 +187,14 @@ impl Known {
 
     /// The turn of the open message, or of the next.
     fn turn(&mut self) -> Option<Value> {
-        let open = self.open.clone();
+        let (open, sender) = (self.open.clone(), self.sender);
         let message = match open {
             Some(id) => self.message(&id)?,
             None => self.messages.iter_mut().find(|message| message.status == "queued")?,
         };
         message.status = "delivered";
         let turn = json!({"id": format!("t-{}", message.id), "message": {
-            "id": message.id, "message_id": message.id, "from": {"kind": "operator", "id": "o-1", "name": "Zoë"},
+            "id": message.id, "message_id": message.id, "from": {"kind": sender, "id": "o-1", "name": "Zoë"},
             "text": message.text, "context_id": message.context, "sent_at": "2026-06-11T00:00:00Z",
         }});
         self.open = Some(message.id.clone());
@@ -277,7 +280,8 @@ async fn handle(shared: &Shared, method: &Method, uri: &Uri, headers: &HeaderMap
                 {
                     let mut known = known();
                     let drain = known.drain;
-                    let turn = if drain { None } else { known.turn() };
+                    // A turn that is open already is handed out again all the same.
+                    let turn = if drain && known.open.is_none() { None } else { known.turn() };
                     if let Some(code) = known.unauthorized {
                         return problem(401, code);
                     }

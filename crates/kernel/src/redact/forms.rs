@@ -1,5 +1,7 @@
 //! The ways in which a value is usually written.
 
+use std::collections::HashSet;
+
 use base64::{
     Engine,
     engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD},
@@ -9,7 +11,7 @@ use zeroize::Zeroizing;
 /// Characters besides letters and digits that encoders leave alone: RFC 3986, `encodeURIComponent`, paths, forms.
 const LEFT_ALONE: [&[u8]; 4] = [b"-_.~", b"-_.~!*'()", b"-_.~/", b"-_.*"];
 
-/// Every form, each once. Wiped when dropped.
+/// Every form of the whole value, each once. Wiped when dropped.
 pub fn of(value: &str) -> Vec<Zeroizing<String>> {
     let mut forms = vec![Zeroizing::new(value.to_owned())];
     for engine in [&STANDARD, &STANDARD_NO_PAD, &URL_SAFE, &URL_SAFE_NO_PAD] {
@@ -26,13 +28,17 @@ pub fn of(value: &str) -> Vec<Zeroizing<String>> {
         let inner = quoted.strip_prefix('"').and_then(|quoted| quoted.strip_suffix('"')).unwrap_or_default();
         forms.push(Zeroizing::new(inner.to_owned()));
     }
-    if value.contains('\n') {
-        // Of a line, what stands between the blanks: it may be printed with another indentation.
-        forms.extend(value.lines().map(|line| Zeroizing::new(line.trim().to_owned())));
-    }
     forms.sort_by(|one, other| one.as_str().cmp(other.as_str()));
     forms.dedup_by(|one, other| one.as_str() == other.as_str());
     forms
+}
+
+/// The lines of a value that has several, each once, up to `most`. Of a line, what stands between the blanks: it may be
+/// printed with another indentation.
+pub fn lines(value: &str, bytes_min: usize, most: usize) -> impl Iterator<Item = &str> {
+    let mut seen = HashSet::new();
+    let lines = value.lines().filter(|_| value.contains('\n')).map(str::trim);
+    lines.filter(move |line| line.len() >= bytes_min && seen.insert(*line)).take(most)
 }
 
 fn percent(value: &str, left_alone: &[u8], digits: &[u8; 16], plus: bool) -> Zeroizing<String> {

@@ -182,10 +182,11 @@ proptest! {
         value in value(), before in "[ -~\n]{0,80}", after in "[ -~\n]{0,80}", sizes in prop::collection::vec(1usize..50, 1..5)
     ) {
         let redactor = knowing(&[("KEY", &value)]);
-        for form in forms::of(&value) {
-            let text = format!("{before}{}{after}", form.as_str());
-            prop_assert!(!redactor.redact(&text).contains(form.as_str()));
-            prop_assert!(!streamed(&redactor, text.as_bytes(), &sizes).contains(form.as_str()));
+        let (whole, lines) = (forms::of(&value), forms::lines(&value, REDACT_BYTES_MIN, LINES_MAX));
+        for form in whole.iter().map(|form| form.as_str()).chain(lines) {
+            let text = format!("{before}{form}{after}");
+            prop_assert!(!redactor.redact(&text).contains(form));
+            prop_assert!(!streamed(&redactor, text.as_bytes(), &sizes).contains(form));
         }
     }
 
@@ -214,4 +215,33 @@ proptest! {
             prop_assert!(!text.contains(form.as_str()));
         }
     }
+}
+
+#[test]
+fn lines_are_known_up_to_a_limit_and_whole_values_always() {
+    let value = |name: &str, lines: usize| {
+        (0..lines).map(|line| format!("{name}-line-{line:06}\n  same-line\n")).collect::<String>()
+    };
+    let mut redactor = Redactor::new(SEED);
+    let many = value("first", LINES_MAX + 1);
+    redactor.add("FIRST", &many);
+    assert!(redactor.fingerprints.len() < LINES_MAX + 30, "{}", redactor.fingerprints.len());
+    // A line that stands there twice counts once.
+    assert_eq!(redactor.redact("first-line-000998"), "[redacted:FIRST]");
+    assert_eq!(redactor.redact("first-line-001000"), "first-line-001000");
+    assert_eq!(redactor.redact(&many), "[redacted:FIRST]");
+    for n in 0..2 * FORMS_MAX / LINES_MAX {
+        redactor.add("MORE", &value(&format!("more-{n}"), LINES_MAX));
+    }
+    let whole = 30 * (1 + 2 * FORMS_MAX / LINES_MAX);
+    assert!((FORMS_MAX..FORMS_MAX + whole).contains(&redactor.fingerprints.len()), "{}", redactor.fingerprints.len());
+    redactor.add("LAST", "last-line-one\nlast-line-two");
+    assert_eq!(redactor.redact("last-line-one"), "last-line-one");
+    assert_eq!(redactor.redact("<last-line-one\nlast-line-two>"), "<[redacted:LAST]>");
+    // Also when they come from another process.
+    let mut other = Redactor::new(SEED);
+    other.merge(redactor.fingerprints());
+    other.merge(knowing(&[("NEXT", "next-line-one\nnext-line-two")]).fingerprints());
+    assert!(other.fingerprints.len() < FORMS_MAX + whole);
+    assert_eq!(other.redact("next-line-one next-line-one\nnext-line-two"), "next-line-one [redacted:NEXT]");
 }

@@ -113,7 +113,11 @@ impl ContainerRuntime {
     /// Ours, or nothing.
     async fn find(&self, unit: Unit) -> Result<Option<Container>, RuntimeFault> {
         let found = self.engine.inspect(&spec::name(unit.boot)).await?;
-        Ok(found.filter(|found| spec::is_ours(&found.labels, self.settings.organisation, unit)))
+        Ok(found.filter(|found| self.is_ours(unit, found)))
+    }
+
+    fn is_ours(&self, unit: Unit, container: &Container) -> bool {
+        spec::is_ours(&container.labels, self.settings.organisation, unit)
     }
 
     async fn sight(&self, unit: Unit, container: &Container) -> Result<Sight, RuntimeFault> {
@@ -174,8 +178,11 @@ impl ContainerRuntime {
         let unit = launch.unit;
         let name = spec::name(unit.boot);
         let twice = || RuntimeFault::Permanent(format!("the container {name} exists already: a boot runs once"));
-        if self.engine.inspect(&name).await?.is_some() {
-            return Err(twice());
+        match self.engine.inspect(&name).await? {
+            None => {}
+            // Left by a control plane that ended before it started it; its directories go when new ones are made.
+            Some(found) if self.is_ours(unit, &found) && found.is_only_created() => self.engine.remove(&name).await?,
+            Some(_) => return Err(twice()),
         }
         let place = self.place(unit);
         let slot = launch.slot;
@@ -269,6 +276,12 @@ impl Runtime for ContainerRuntime {
         let name = spec::name(unit.boot);
         let gone = Exit { code: None, signal: None, cause: ExitCause::Lost };
         let Some(container) = self.find(unit).await? else { return Ok(gone) };
+        if container.is_only_created() {
+            let place = self.place(unit);
+            self.engine.remove(&name).await?;
+            blocking(move || place.remove()).await?;
+            return Ok(gone);
+        }
         if container.is_running() {
             self.note(unit, Asked::ToStop).await;
             if container.is_paused() {
@@ -337,6 +350,11 @@ impl Runtime for ContainerRuntime {
     }
 
     async fn units(&self) -> Result<Vec<Unit>, RuntimeFault> {
+        let socket = self.settings.socket.clone();
+        // No engine, no containers: most machines have none, and that is nothing to complain about.
+        if !blocking(move || Ok(socket.exists())).await? {
+            return Ok(Vec::new());
+        }
         let labels = self.engine.list(spec::filter(self.settings.organisation)).await?;
         Ok(labels.iter().filter_map(spec::unit).collect())
     }

@@ -15,6 +15,7 @@ pub mod container;
 mod container_environment;
 mod environment;
 pub mod process;
+mod removal;
 
 /// One execution of one workspace's agent. Named by both ids: a bare process number is a lie waiting to happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -67,8 +68,13 @@ pub enum ExitCause {
     Killed,
     /// It used more memory than it was given.
     OutOfMemory,
-    /// It never ran: the program is missing, or may not be run.
-    StartFailed(String),
+    /// It never ran.
+    StartFailed {
+        /// Why, in words.
+        why: String,
+        /// Trying again cannot help: the program is missing, may not be run, or is none.
+        for_good: bool,
+    },
     /// Its shim or engine lost it; what was left of it was swept away.
     Lost,
 }

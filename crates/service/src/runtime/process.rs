@@ -273,8 +273,8 @@ impl Inner {
             let _ = group.remove();
         }
         let Unit { workspace, boot } = unit;
-        let record =
-            Record { workspace, boot, code: None, signal: None, cause: Cause::Lost, detail: None, at_ms: None };
+        let (code, signal, detail, at_ms) = (None, None, None, None);
+        let record = Record { workspace, boot, code, signal, cause: Cause::Lost, detail, for_good: false, at_ms };
         write_record(&records, names::EXIT, &record)?;
         Ok(Sight::Exited(record.exit()))
     }

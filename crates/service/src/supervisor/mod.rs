@@ -4,14 +4,15 @@
 //! run, asks [`portcullis_kernel::lifecycle::next`] and does the one thing it says. So there is one path for the happy
 //! case and for recovery, and it may be killed anywhere: agents go on running, and the next start adopts them by identity.
 
+mod bells;
 mod launch;
 mod runtimes;
 mod unit;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 use portcullis_authority::{Authority, Refusal};
@@ -19,18 +20,18 @@ use portcullis_kernel::{
     id::WorkspaceId,
     lifecycle::{Desired, Timings},
 };
-use tokio::{
-    sync::{Notify, watch},
-    task::JoinSet,
-};
+use tokio::{sync::watch, task::JoinSet};
 
 use crate::{app::stops, live::Live, runtime::Places};
+use bells::Bells;
 pub use runtimes::Runtimes;
 
 /// Commits that come faster than this are looked at together.
 const GATHER: Duration = Duration::from_millis(15);
 /// How often everything is looked at, whether or not anything was heard.
 const TICK: Duration = Duration::from_secs(5);
+/// How often what runs here and is in no row is looked for.
+const SWEEP: Duration = Duration::from_secs(60);
 /// How long a stopping supervisor waits for steps that have begun; agents themselves are not waited for.
 const SETTLE: Duration = Duration::from_secs(5);
 
@@ -54,8 +55,8 @@ pub(crate) struct Shared {
     pub(crate) runtimes: Arc<Runtimes>,
     pub(crate) settings: Settings,
     /// When this server began: what was not heard before cannot be counted against anybody.
-    pub(crate) began: std::time::Instant,
-    bells: Mutex<HashMap<WorkspaceId, Arc<Notify>>>,
+    pub(crate) began: Instant,
+    bells: Arc<Bells>,
 }
 
 fn complain(what: &str, refusal: &Refusal) {
@@ -71,27 +72,39 @@ pub(crate) async fn run(
     settings: Settings,
     mut stopping: watch::Receiver<bool>,
 ) {
-    let began = std::time::Instant::now();
-    let shared = Arc::new(Shared { authority, live, runtimes, settings, began, bells: Mutex::default() });
+    let began = Instant::now();
+    let shared = Arc::new(Shared { authority, live, runtimes, settings, began, bells: Arc::default() });
     let mut units = JoinSet::new();
+    // Beside the loop: ending what nobody knows takes as long as it takes, and no other agent waits for it.
+    let (mut sweeps, mut swept) = (JoinSet::new(), None::<Instant>);
     let mut committed = shared.authority.committed();
-    sweep(&shared).await;
-    let (mut everything, mut looked) = (true, std::time::Instant::now());
+    let (mut everything, mut looked) = (true, Instant::now());
     // What was wanted of each when it was last rung for: a debt that stands is no reason to look again at every commit.
     let mut rung: HashMap<WorkspaceId, String> = HashMap::new();
     loop {
+        while let Some(ended) = sweeps.try_join_next() {
+            if let Err(error) = ended {
+                tracing::error!(%error, "the search for agents that no row knows broke off; it is tried again");
+            }
+        }
+        if sweeps.is_empty() && swept.is_none_or(|at| at.elapsed() >= SWEEP) {
+            swept = Some(Instant::now());
+            let shared = Arc::clone(&shared);
+            sweeps.spawn(async move { sweep(&shared).await });
+        }
         // What is committed from here on rings again.
         committed.mark_unchanged();
         match look(&shared, everything).await {
             Ok(ids) => {
                 if everything {
                     // Who is not among them any more has something to clear away.
-                    ring_others(&shared, &ids);
-                    looked = std::time::Instant::now();
+                    shared.bells.ring_others(&ids);
+                    looked = Instant::now();
                 } else {
                     rung.retain(|id, _| ids.iter().any(|(known, _)| known == id));
                 }
                 for (id, wanted) in ids {
+                    // One that nothing happened to wakes by its own clock.
                     let ring = !everything && rung.insert(id, wanted.clone()) != Some(wanted);
                     wake(&shared, &mut units, id, &stopping, ring);
                 }
@@ -127,36 +140,22 @@ async fn look(shared: &Arc<Shared>, everything: bool) -> Result<Vec<(WorkspaceId
     Ok(shared.authority.units().await?.into_iter().map(|id| (id, String::new())).collect())
 }
 
-fn ring_others(shared: &Shared, ids: &[(WorkspaceId, String)]) {
-    let bells = shared.bells.lock().unwrap_or_else(PoisonError::into_inner);
-    bells.iter().filter(|(id, _)| !ids.iter().any(|(known, _)| known == *id)).for_each(|(_, bell)| bell.notify_one());
-}
-
 fn wake(shared: &Arc<Shared>, units: &mut JoinSet<()>, id: WorkspaceId, stopping: &watch::Receiver<bool>, ring: bool) {
-    let mut bells = shared.bells.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(bell) = bells.get(&id) {
-        // A unit that nothing happened to wakes by its own clock.
-        if ring {
-            bell.notify_one();
-        }
-        return;
-    }
-    let bell = Arc::new(Notify::new());
-    bells.insert(id, Arc::clone(&bell));
+    let Some(bell) = shared.bells.hang(id, ring) else { return };
     let (shared, stopping) = (Arc::clone(shared), stopping.clone());
-    units.spawn(async move {
-        unit::supervise(&shared, id, &bell, stopping).await;
-        shared.bells.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
-    });
+    units.spawn(async move { unit::supervise(&shared, id, bell.notify(), stopping).await });
 }
 
 /// Ends what runs here and is in no row: left by a crash between a removal and its stop, or by another database.
+///
+/// The units are listed first and the rows read after: a run is in its row before anything of it is here, so what is listed
+/// and in no row then is not being started. What is started meanwhile is not in the list.
 async fn sweep(shared: &Arc<Shared>) {
+    let mut units = shared.runtimes.units().await;
     let known = match shared.authority.surviving().await {
         Ok(known) => known,
         Err(refusal) => return complain("the runs that have not ended could not be read", &refusal),
     };
-    let mut units = shared.runtimes.units().await;
     while let Some((kind, unit)) = units.pop() {
         if known.iter().any(|run| run.boot == unit.boot) {
             continue;

@@ -15,7 +15,7 @@ const END_ALL_MS: i64 = 2_000;
 /// The runtimes of this server. A kind it does not have is a fault with words, never a silent nothing.
 pub struct Runtimes {
     process: ProcessRuntime,
-    container: Option<ContainerRuntime>,
+    container: ContainerRuntime,
 }
 
 macro_rules! on {
@@ -25,10 +25,10 @@ macro_rules! on {
                 let $runtime = &$self.process;
                 $call
             }
-            RuntimeKind::Container => match &$self.container {
-                Some($runtime) => $call,
-                None => $missing,
-            },
+            RuntimeKind::Container => {
+                let $runtime = &$self.container;
+                $call
+            }
             RuntimeKind::External => $missing,
         }
     };
@@ -39,8 +39,8 @@ fn missing(kind: RuntimeKind) -> RuntimeFault {
 }
 
 impl Runtimes {
-    /// Processes, and containers where there is an engine.
-    pub fn new(process: ProcessRuntime, container: Option<ContainerRuntime>) -> Self {
+    /// Processes, and containers as soon as there is an engine.
+    pub fn new(process: ProcessRuntime, container: ContainerRuntime) -> Self {
         Self { process, container }
     }
 

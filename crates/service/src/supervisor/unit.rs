@@ -301,7 +301,7 @@ fn by_itself(exit: &Exit, desired: Desired) -> Ended {
         ExitCause::Stopped => return Ended { code: exit.code, signal: exit.signal, ..plain(asked) },
         ExitCause::Killed => return Ended { code: exit.code, signal: exit.signal, ..plain(asked) },
         ExitCause::OutOfMemory => ("out_of_memory", false, Some("it used more memory than it was given".to_owned())),
-        ExitCause::StartFailed(why) => ("start_failed", true, Some(why.clone())),
+        ExitCause::StartFailed { why, for_good } => ("start_failed", *for_good, Some(why.clone())),
         ExitCause::Lost => ("lost", false, Some("its shim or engine lost it".to_owned())),
     };
     Ended { crash: true, hopeless, detail, code: exit.code, signal: exit.signal, ..plain(cause) }

@@ -6,6 +6,7 @@ use aws_lc_rs::digest;
 
 use super::Ending;
 use crate::agent::delivered::Delivered;
+use crate::agent::plane::Message;
 use crate::environment::agent as environment;
 use crate::hidden::Hidden;
 use crate::random::encode;
@@ -15,8 +16,15 @@ const SLEEP_S_MAX: u64 = 3600;
 /// Bytes of the digest that are shown: enough to tell two values apart.
 const DIGEST_BYTES_SHOWN: usize = 8;
 
+/// Whose commands are obeyed. A peer that may write must not be able to end another agent by it.
+const COMMANDS_OF: &str = "operator";
+
 /// Answers one message.
-pub async fn answer(text: &str, delivered: &Delivered) -> Ending {
+pub async fn answer(message: &Message, delivered: &Delivered) -> Ending {
+    let text = message.text.as_str();
+    if message.from.kind != COMMANDS_OF {
+        return Ending::Reply(text.to_owned());
+    }
     let (word, rest) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
     match (word, rest.trim()) {
         ("/context", "") => Ending::Reply(delivered.context.clone().unwrap_or_else(|| "none".into())),

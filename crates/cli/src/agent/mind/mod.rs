@@ -94,7 +94,7 @@ impl Mind {
     /// Answers one message.
     pub async fn answer(&mut self, message: &Message, turn: &str, delivered: &Delivered) -> Ending {
         match self {
-            Self::Echo => echo::answer(&message.text, delivered).await,
+            Self::Echo => echo::answer(message, delivered).await,
             Self::Exec(exec) => exec.answer(message, turn, delivered).await,
             Self::Model(model) => model.answer(message, delivered).await,
         }

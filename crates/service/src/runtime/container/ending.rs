@@ -47,6 +47,11 @@ impl Container {
         matches!(self.state.status, Some(Status::RUNNING | Status::PAUSED | Status::RESTARTING | Status::STOPPING))
     }
 
+    /// It has never run. Whoever created it may be about to start it.
+    pub(super) fn is_only_created(&self) -> bool {
+        self.state.status == Some(Status::CREATED)
+    }
+
     pub(super) fn is_paused(&self) -> bool {
         self.state.status == Some(Status::PAUSED)
     }
@@ -57,11 +62,8 @@ pub(super) fn sight(container: &Container, asked: Asked) -> Sight {
     let state = &container.state;
     match state.status {
         _ if container.is_running() => Sight::Running,
-        Some(Status::CREATED) => {
-            let why = state.error.clone().filter(|error| !error.is_empty());
-            let cause = ExitCause::StartFailed(why.unwrap_or_else(|| "the container was never started".to_owned()));
-            Sight::Exited(Exit { code: None, signal: None, cause })
-        }
+        // The control plane ended between "create" and "start": nothing of it ever ran.
+        _ if container.is_only_created() => Sight::Absent,
         Some(Status::EXITED | Status::DEAD) => Sight::Exited(exit(state, asked)),
         Some(Status::REMOVING) => Sight::Unknown("the container is being removed".to_owned()),
         _ => Sight::Unknown("the engine names no state of the container".to_owned()),
@@ -92,7 +94,8 @@ fn exit(state: &ContainerState, asked: Asked) -> Exit {
 /// The end of a program that could not be executed. Init exits as a shell does: 126 or 127.
 pub(super) fn not_started(container: &Container, code: i32) -> Exit {
     let why = if code == 127 { "is not there" } else { "may not be executed" };
-    let cause = ExitCause::StartFailed(format!("the program `{}` {why} in the image", container.program));
+    let why = format!("the program `{}` {why} in the image", container.program);
+    let cause = ExitCause::StartFailed { why, for_good: true };
     Exit { code: None, signal: None, cause }
 }
 
@@ -140,10 +143,13 @@ mod tests {
     }
 
     #[test]
-    fn what_never_ran_says_so() {
-        let Sight::Exited(exit) = sight(&container(Status::CREATED, 0, false), Asked::Nothing) else {
-            panic!("not exited")
-        };
-        assert!(matches!(exit.cause, ExitCause::StartFailed(_)));
+    fn what_never_ran_is_not_there() {
+        assert_eq!(sight(&container(Status::CREATED, 0, false), Asked::Nothing), Sight::Absent);
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_will_not_be_there_another_time() {
+        let exit = not_started(&container(Status::EXITED, 127, false), 127);
+        assert!(matches!(exit.cause, ExitCause::StartFailed { for_good: true, .. }));
     }
 }

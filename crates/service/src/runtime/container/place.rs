@@ -15,7 +15,7 @@ use portcullis_kernel::{
 };
 
 use super::ending::Asked;
-use crate::runtime::{Places, RuntimeFault, Unit, container_environment, environment};
+use crate::runtime::{Places, RuntimeFault, Unit, container_environment, environment, removal::remove_tree};
 
 /// The first user id of agents; the workspace's slot is added. Far above those of a machine's users.
 const UID_BASE: u32 = 2_000_000;
@@ -188,10 +188,7 @@ impl Place {
 }
 
 fn remove_all(path: &Path) -> Result<(), RuntimeFault> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_fault(path, &error)),
-        _ => Ok(()),
-    }
+    remove_tree(path).map_err(|error| io_fault(path, &error))
 }
 
 fn io_fault(path: &Path, error: &io::Error) -> RuntimeFault {

@@ -13,14 +13,17 @@
 use std::{
     fs::{self, DirBuilder, File, Permissions},
     io::{self, Read},
-    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown},
+    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown, fchown},
     path::{Path, PathBuf},
 };
 
-use nix::sys::statfs;
+use nix::{
+    fcntl::{OFlag, open},
+    sys::{stat::Mode, statfs},
+};
 use portcullis_kernel::id::WorkspaceId;
 
-use super::super::{Places, RuntimeFault, Unit};
+use super::super::{Places, RuntimeFault, Unit, removal::remove_tree};
 
 /// First user id of agents. Far above those of people and of services; a container's mapped ranges begin lower.
 pub const UID_BASE: u32 = 2_000_000;
@@ -100,11 +103,12 @@ impl Layout {
         self.passage(&self.runs(unit.workspace))?;
         DirBuilder::new().mode(0o700).create(self.records(unit))?;
         let (work, run) = (self.work(unit.workspace), self.run(unit));
-        private(&run, 0o700)?;
+        // One that was given to the agent before is the agent's.
+        private(&run, 0o700, user)?;
         for directory in [work, run.join("tmp")] {
-            private(&directory, 0o700)?;
+            let directory = private(&directory, 0o700, user)?;
             if user.is_some() {
-                chown(&directory, user, user)?;
+                fchown(directory, user, user)?;
             }
         }
         self.create_secrets(unit.workspace, user)
@@ -118,8 +122,8 @@ impl Layout {
     /// The directory of secret files: the agent reads it, and cannot put anything there.
     pub fn create_secrets(&self, workspace: WorkspaceId, user: Option<u32>) -> io::Result<()> {
         let secrets = self.secrets(workspace);
-        private(&secrets, if user.is_some() { 0o750 } else { 0o700 })?;
-        if user.is_some() { chown(&secrets, None, user) } else { Ok(()) }
+        let secrets = private(&secrets, if user.is_some() { 0o750 } else { 0o700 }, None)?;
+        if user.is_some() { fchown(secrets, None, user) } else { Ok(()) }
     }
 
     /// Whether secret files would stay in memory.
@@ -194,31 +198,33 @@ impl Layout {
         if let Some(parent) = directory.parent() {
             fs::create_dir_all(parent)?;
         }
-        private(directory, if self.isolated { 0o711 } else { 0o700 })
+        private(directory, if self.isolated { 0o711 } else { 0o700 }, None).map(drop)
     }
 }
 
-/// Makes a directory, or checks that it is one and not a link to somewhere, and sets its mode whatever the mask says.
-fn private(directory: &Path, mode: u32) -> io::Result<()> {
+/// Makes a directory, or checks that it is one, not a link to somewhere, and ours (or `user`'s): somebody else's could be
+/// replaced under our hands. Sets its mode whatever the mask says. All of it on one descriptor, which is returned, so
+/// that what was checked is what is changed.
+fn private(directory: &Path, mode: u32, user: Option<u32>) -> io::Result<File> {
     match DirBuilder::new().mode(0o700).create(directory) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
-    if !fs::symlink_metadata(directory)?.is_dir() {
-        return Err(io::Error::new(io::ErrorKind::NotADirectory, "not a directory"));
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let said = |error: io::Error| io::Error::new(error.kind(), format!("`{}`: {error}", directory.display()));
+    let opened = open(directory, flags, Mode::empty()).map_err(|error| said(error.into()))?;
+    let opened = File::from(opened);
+    let (owner, us) = (opened.metadata()?.uid(), nix::unistd::geteuid().as_raw());
+    if owner != us && Some(owner) != user {
+        let text = format!("`{}` belongs to user {owner} and not to us, user {us}", directory.display());
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
     }
-    fs::set_permissions(directory, Permissions::from_mode(mode))
+    opened.set_permissions(Permissions::from_mode(mode))?;
+    Ok(opened)
 }
 
 fn id<T: std::str::FromStr>(entry: &fs::DirEntry) -> Option<T> {
     entry.file_name().to_str()?.parse().ok()
-}
-
-fn remove_tree(directory: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(directory) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
 }
 
 /// A seed nobody can guess.
@@ -237,5 +243,41 @@ pub fn fault(what: &'static str) -> impl Fn(io::Error) -> RuntimeFault {
             AlreadyExists | InvalidInput | NotADirectory | NotFound | PermissionDenied => RuntimeFault::Permanent(text),
             _ => RuntimeFault::Transient(text),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_of_somebody_else_or_a_link_is_not_used() {
+        let place = std::env::temp_dir().join(format!("portcullis-place-{}", std::process::id()));
+        let (ours, link) = (place.join("ours"), place.join("link"));
+        drop(private(&place, 0o700, None).expect("it is made"));
+        for _ in 0..2 {
+            let made = private(&ours, 0o711, None).expect("it is made, or there");
+            assert_eq!(made.metadata().expect("metadata").mode() & 0o7777, 0o711);
+        }
+        std::os::unix::fs::symlink(&ours, &link).expect("a link");
+        let refused = private(&link, 0o700, None).map(drop).map_err(fault("what"));
+        assert!(matches!(&refused, Err(RuntimeFault::Permanent(text)) if text.contains("link")), "{refused:?}");
+        assert_eq!(fs::metadata(&ours).expect("metadata").mode() & 0o7777, 0o711, "the link was not followed");
+        // Only root can make one of somebody else's; for others the root of the file system is one.
+        let theirs = if nix::unistd::geteuid().is_root() {
+            chown(&ours, Some(UID_BASE), None).expect("given away");
+            ours.clone()
+        } else {
+            PathBuf::from("/")
+        };
+        let refused = private(&theirs, 0o700, Some(UID_BASE + 1)).map(drop).map_err(fault("what"));
+        assert!(
+            matches!(&refused, Err(RuntimeFault::Permanent(text)) if text.contains("and not to us")),
+            "{refused:?}"
+        );
+        if nix::unistd::geteuid().is_root() {
+            drop(private(&ours, 0o700, Some(UID_BASE)).expect("the agent's own"));
+        }
+        remove_tree(&place).expect("it is removed");
     }
 }

@@ -120,6 +120,9 @@ pub struct Record {
     /// In words, where there is more to say.
     #[serde(default)]
     pub detail: Option<String>,
+    /// Whether a start that failed would fail again.
+    #[serde(default)]
+    pub for_good: bool,
     /// When, in milliseconds since the epoch; absent where only the loss was noticed.
     #[serde(default)]
     pub at_ms: Option<i64>,
@@ -151,7 +154,9 @@ impl Record {
             Cause::Stopped => ExitCause::Stopped,
             Cause::Killed => ExitCause::Killed,
             Cause::OutOfMemory => ExitCause::OutOfMemory,
-            Cause::StartFailed => ExitCause::StartFailed(self.detail.clone().unwrap_or_default()),
+            Cause::StartFailed => {
+                ExitCause::StartFailed { why: self.detail.clone().unwrap_or_default(), for_good: self.for_good }
+            }
             Cause::Lost => ExitCause::Lost,
         };
         Exit { code: self.code, signal: self.signal, cause }
