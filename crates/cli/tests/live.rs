@@ -6,6 +6,7 @@
 mod kit;
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     sync::{Arc, Mutex},
 };
@@ -17,6 +18,8 @@ use kit::{
     want,
 };
 use portcullis_authority::testkit_db::{TestDb, databases};
+use portcullis_kernel::{runtime::Limits, secret::Environment};
+use portcullis_service::runtime::{Launch, Places, Runtime, Unit, process::ProcessRuntime};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -104,6 +107,49 @@ fn an_agent_comes_up_works_is_restarted_for_a_change_and_leaves_nothing() {
         assert!(matches!(answer, Some((401 | 404 | 410, _))), "{answer:?}");
         fleet.verified();
     }
+}
+
+/// A unit of no row, by hand: what a crash or another database leaves. It does not end when it is asked to.
+fn stray(fleet: &Fleet) -> Unit {
+    let places = Places {
+        agents: fleet.dir.clone(),
+        secrets: fleet.secrets.clone(),
+        program: env!("CARGO_BIN_EXE_portcullis").into(),
+    };
+    let id = || std::fs::read_to_string("/proc/sys/kernel/random/uuid").unwrap();
+    let unit = Unit { workspace: id().trim().parse().unwrap(), boot: id().trim().parse().unwrap() };
+    let script = "trap '' TERM; while :; do sleep 0.2; done";
+    let launch = Launch {
+        unit,
+        command: ["/bin/sh", "-c", script].map(str::to_owned).to_vec(),
+        image: None,
+        limits: Limits::default(),
+        slot: 77,
+        settings: BTreeMap::new(),
+        environment: Environment { variables: Vec::new(), files: Vec::new(), token: None },
+        context: "{}".to_owned(),
+    };
+    fleet.run(async { ProcessRuntime::open(places).unwrap().start(launch).await.unwrap() });
+    unit
+}
+
+#[test]
+fn what_no_row_knows_is_ended_and_no_agent_waits_for_it() {
+    let Some(db) = databases().into_iter().next() else { return };
+    let mut fleet = Fleet::prepared(db, "grace_s = 20");
+    let (workspace, boot) = {
+        let Unit { workspace, boot } = stray(&fleet);
+        (workspace.to_string(), boot.to_string())
+    };
+    assert!(!fleet.processes_of(&workspace).is_empty());
+    fleet.start();
+    let id = fleet.create("writer", json!("process"), None);
+    assert_eq!(fleet.ask(&id, "hello"), "hello");
+    assert!(!fleet.processes_of(&workspace).is_empty(), "its grace is not over, and the other agent is up");
+    fleet.until("it is ended", || fleet.processes_of(&workspace).is_empty().then_some(()));
+    fleet.gone(&workspace, &[boot]);
+    assert_eq!(fleet.ask(&id, "still there?"), "still there?");
+    assert_eq!(fleet.runs(&id).len(), 1);
 }
 
 /// The token an actor shows.
