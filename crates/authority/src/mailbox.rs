@@ -159,7 +159,7 @@ fn came_up(cx: &mut Cx<'_>, caller: &Caller, run: &RunRow) -> Result<(), Refusal
 /// interrupt an agent: not in a turn, and the root never, unless what it stood on is dead, or a human issued a code since.
 fn may_replace(cx: &mut Cx<'_>, old: &RunRow, credential: portcullis_kernel::id::CredentialId) -> Result<(), Refusal> {
     let stands = credentials::find(cx.conn, old.credential)?;
-    if !stands.is_some_and(|row| facts::live(&row, cx.now).is_ok()) {
+    if stands.is_none_or(|row| facts::live(&row, cx.now).is_err()) {
         return Ok(());
     }
     if let Some(new) = credentials::find(cx.conn, credential)?
