@@ -457,6 +457,33 @@ fn no_value_that_a_workspace_holds_or_its_agent_still_has_stays_in_a_text() {
     });
 }
 
+#[test]
+fn a_program_learns_from_no_marker_whether_its_guess_is_a_value() {
+    each_engine(Config::default(), async |world| {
+        let (unit, owner) = (Unit::new(&world, "one").await, world.owner());
+        let sibling = Unit::new(&world, "two").await;
+        owner.set(&unit.id, "API_KEY", OLD[0]).await.status(200);
+        owner.set(&unit.id, "DB_KEY", "another value of it").await.status(200);
+        for guess in [OLD[0], "not-a-value-of-anybody"] {
+            let sent = unit.tell(&sibling.agent, guess).await;
+            let (turn, _) = unit.take().await;
+            unit.complete(&turn, &format!("you said {guess}, and another value of it")).await;
+            let seen = unit.message(&sibling.agent, &sent).await;
+            // What it said comes back as it said it, right or wrong; what it did not say is taken out.
+            assert_eq!(seen["text"], "");
+            assert_eq!(seen["reply"], format!("you said {guess}, and [redacted:DB_KEY]"));
+        }
+        // Nor from an id, nor before it is known whether it may speak here at all.
+        let stranger = Unit::new(&world, "three").await;
+        let below = json!({"name": "below", "parent_id": stranger.id});
+        let below = owner.post("/workspaces", below).await.status(201).member("id");
+        let far = Unit { agent: world.agent_of(&below).await, id: below };
+        let body = json!({"text": OLD[0], "message_id": "guess"});
+        far.agent.post(&unit.path("messages"), body).await.refused(404, "NOT_FOUND");
+        world
+    });
+}
+
 /// A tree of five levels with branches, by name, each with its agent; the root is the first level.
 async fn tree(world: &World) -> BTreeMap<String, Unit> {
     let mut units = BTreeMap::new();

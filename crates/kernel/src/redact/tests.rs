@@ -245,3 +245,15 @@ fn lines_are_known_up_to_a_limit_and_whole_values_always() {
     assert!(other.fingerprints.len() < FORMS_MAX + whole);
     assert_eq!(other.redact("next-line-one next-line-one\nnext-line-two"), "next-line-one [redacted:NEXT]");
 }
+
+#[test]
+fn what_somebody_said_comes_back_as_it_was_said() {
+    let mut redactor = Redactor::new([7; 32]);
+    redactor.add("ONE", "the-first-value");
+    redactor.add("TWO", "the-second-value");
+    let said = redactor.keys_in("is it the-first-value? the-first-value!");
+    assert_eq!(said, ["ONE"]);
+    let text = "the-first-value and the-second-value";
+    assert_eq!(redactor.redact_beside(text, &said), "the-first-value and [redacted:TWO]");
+    assert_eq!(redactor.redact_beside(text, &[]), redactor.redact(text));
+}
