@@ -1,5 +1,6 @@
 //! The container runtime against the contract of all runtimes (R-60: both back ends, one suite).
 
+#[macro_use]
 mod contract;
 mod engine;
 
@@ -67,18 +68,4 @@ macro_rules! pieces {
     )*};
 }
 
-pieces! {
-    the_end_is_recorded_as_code_or_signal
-    the_environment_is_built_from_nothing
-    it_finds_its_files_and_its_place
-    a_stop_asks_first_and_kills_after_the_grace
-    nothing_is_left_of_forks_and_daemons
-    an_agent_without_pipes_lives_on
-    a_missing_program_is_a_failed_start
-    a_boot_never_runs_twice
-    printed_values_do_not_reach_the_log
-    files_are_replaced_while_it_runs
-    the_log_is_read_in_pieces
-    what_is_forgotten_is_absent
-    an_agent_that_eats_memory_ends
-}
+each_piece!(pieces);

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
+#[macro_use]
 mod contract;
 
 use std::{
@@ -82,21 +83,7 @@ macro_rules! pieces {
     )*};
 }
 
-pieces! {
-    the_end_is_recorded_as_code_or_signal
-    the_environment_is_built_from_nothing
-    it_finds_its_files_and_its_place
-    a_stop_asks_first_and_kills_after_the_grace
-    nothing_is_left_of_forks_and_daemons
-    an_agent_without_pipes_lives_on
-    a_missing_program_is_a_failed_start
-    a_boot_never_runs_twice
-    printed_values_do_not_reach_the_log
-    files_are_replaced_while_it_runs
-    the_log_is_read_in_pieces
-    what_is_forgotten_is_absent
-    an_agent_that_eats_memory_ends
-}
+each_piece!(pieces);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_stays_bounded_on_disk_and_in_the_shim() {

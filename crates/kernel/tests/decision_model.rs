@@ -4,10 +4,12 @@
 #![expect(clippy::expect_used, reason = "a cast that cannot be set up ends the test")]
 
 mod cast;
+mod dice;
 
 use std::sync::Arc;
 
 use cast::{HOME, OTHER, Person, Place, ROOT, ask, deed, facts, people, places, word};
+use dice::Dice;
 use portcullis_kernel::{
     consequence::Consequence,
     facts::{FactGap, Facts, Kinship, TargetFacts},
@@ -24,47 +26,30 @@ use uuid::Uuid;
 const SEED: u64 = 2566;
 const CASES: usize = 4_000;
 
-/// SplitMix64: small, and the same on every machine.
-struct Dice(u64);
+fn pick<'a, T>(dice: &mut Dice, from: &'a [T]) -> &'a T {
+    &from[dice.below(from.len() as u64) as usize]
+}
 
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
+/// Somebody, a verb, a place, and facts that need not be the usual ones for it.
+fn roll(dice: &mut Dice, people: &[Person]) -> (Person, Verb, Place, Facts) {
+    let mut person = pick(dice, people).clone();
+    let verb = *pick(dice, Verb::ALL);
+    let place = *pick(dice, &places(verb));
+    if dice.one_in(5) {
+        let scope = *pick(dice, Scope::ALL);
+        person.scopes.0.remove(&scope);
     }
-
-    fn one_in(&mut self, n: u64) -> bool {
-        self.next().is_multiple_of(n)
+    let mut facts = facts(&person, verb, place);
+    if dice.one_in(3) {
+        facts.reaches = [ROOT, HOME, OTHER].into_iter().filter(|_| dice.one_in(2)).collect();
     }
-
-    fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
-        &from[(self.next() % from.len() as u64) as usize]
+    facts.approved = dice.one_in(4);
+    facts.quota_spent = dice.one_in(8);
+    facts.custom_runtime = dice.one_in(4);
+    if dice.one_in(2) {
+        facts.kinship = if dice.one_in(2) { Kinship::Lineal } else { Kinship::None };
     }
-
-    /// Somebody, a verb, a place, and facts that need not be the usual ones for it.
-    fn case(&mut self, people: &[Person]) -> (Person, Verb, Place, Facts) {
-        let mut person = self.pick(people).clone();
-        let verb = *self.pick(Verb::ALL);
-        let place = *self.pick(&places(verb));
-        if self.one_in(5) {
-            let scope = *self.pick(Scope::ALL);
-            person.scopes.0.remove(&scope);
-        }
-        let mut facts = facts(&person, verb, place);
-        if self.one_in(3) {
-            facts.reaches = [ROOT, HOME, OTHER].into_iter().filter(|_| self.one_in(2)).collect();
-        }
-        facts.approved = self.one_in(4);
-        facts.quota_spent = self.one_in(8);
-        facts.custom_runtime = self.one_in(4);
-        if self.one_in(2) {
-            facts.kinship = if self.one_in(2) { Kinship::Lineal } else { Kinship::None };
-        }
-        (person, verb, place, facts)
-    }
+    (person, verb, place, facts)
 }
 
 fn policy() -> Policy {
@@ -222,7 +207,7 @@ fn the_rules_say_what_the_model_says_and_no_machine_reaches_the_root() {
     let (policy, people, mut dice) = (policy(), people(), Dice(SEED));
     let mut seen = std::collections::BTreeMap::new();
     for case in 0..CASES {
-        let (person, verb, place, facts) = dice.case(&people);
+        let (person, verb, place, facts) = roll(&mut dice, &people);
         let what =
             format!("seed {SEED}, case {case}: {}: {} on {}, {facts:?}", person.name, verb.as_str(), place.word());
         let said = word(&ask(&policy, &person, verb, place, &facts));
@@ -409,11 +394,11 @@ fn looking_at_a_slice_decides_as_looking_at_all() {
     assert!(texts.len() > 100, "too few scopes fit the schema: {}", texts.len());
     let mut left_out = 0;
     for case in 0..CASES / 4 {
-        let (person, verb, place, facts) = dice.case(&people);
+        let (person, verb, place, facts) = roll(&mut dice, &people);
         let mut index = Index::default();
         let mut all: Vec<Arc<Added>> = Vec::new();
         for _ in 0..3 {
-            let (slots, policy) = dice.pick(&texts);
+            let (slots, policy) = pick(&mut dice, &texts);
             if !all.iter().any(|other| Arc::ptr_eq(other, policy)) {
                 index.insert(slots, policy);
                 all.push(Arc::clone(policy));

@@ -4,6 +4,9 @@
 
 #![expect(clippy::expect_used, reason = "a world that is not as the model has it ends the test")]
 
+mod dice;
+
+use dice::Dice;
 use portcullis_kernel::{
     lifecycle::{Desired, Live, Retry, Seen, Step, StopWhy, Timings, View, external, next, retry},
     time::Timestamp,
@@ -18,27 +21,6 @@ const EVENTS: usize = 120;
 const PASSES_MAX: usize = 40;
 /// A content with which nothing can be started.
 const UNSTARTABLE: u64 = 3;
-
-/// SplitMix64: small, and the same on every machine.
-struct Dice(u64);
-
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
-    }
-
-    fn one_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
-}
 
 /// A run as its row has it.
 #[derive(Debug, Clone)]

@@ -8,6 +8,7 @@ mod world;
 
 use portcullis_authority::Config;
 use portcullis_kernel::{operator::Role, runtime::Runtime};
+use probe::audited;
 use reqwest::Method;
 use serde_json::{Value, json};
 use world::{Actor, Answer, World, each_engine};
@@ -57,16 +58,6 @@ async fn turn(world: &World, workspace: &str) {
         sent.member("id"),
     ));
     world.db.run(&format!("UPDATE messages SET state = 'delivered' WHERE id = '{}'", sent.member("id")));
-}
-
-/// Asserts that `act` is refused so and left one audit event.
-async fn audited(world: &World, status: u16, code: &str, act: impl Future<Output = Answer>) -> Answer {
-    let before = probe::state(&world.db);
-    let (answer, changed) = world.changed(act).await;
-    answer.refused(status, code);
-    World::only_audited(&changed);
-    assert_eq!(probe::state(&world.db), before, "{code} changed something");
-    answer
 }
 
 async fn service(world: &World) -> Actor {

@@ -1,5 +1,4 @@
 //! What every runtime must do, as pieces that run against any of them. Agents are shell scripts.
-#![expect(dead_code, reason = "each test binary uses its own part of the contract")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
 use std::{
@@ -15,6 +14,27 @@ use portcullis_kernel::{
     secret::{Environment, SecretValue},
 };
 use portcullis_service::runtime::{Exit, ExitCause, Launch, LogRange, Runtime, RuntimeFault, Sight, Unit};
+
+/// Calls a macro with the names of all pieces, so that no runtime is spared one.
+macro_rules! each_piece {
+    ($pieces:ident) => {
+        $pieces! {
+            the_end_is_recorded_as_code_or_signal
+            the_environment_is_built_from_nothing
+            it_finds_its_files_and_its_place
+            a_stop_asks_first_and_kills_after_the_grace
+            nothing_is_left_of_forks_and_daemons
+            an_agent_without_pipes_lives_on
+            a_missing_program_is_a_failed_start
+            a_boot_never_runs_twice
+            printed_values_do_not_reach_the_log
+            files_are_replaced_while_it_runs
+            the_log_is_read_in_pieces
+            what_is_forgotten_is_absent
+            an_agent_that_eats_memory_ends
+        }
+    };
+}
 
 /// How long anything may take before the test is lost; nothing is timed with it.
 pub const PATIENCE: Duration = Duration::from_secs(90);
@@ -339,21 +359,4 @@ pub async fn an_agent_that_eats_memory_ends<R: Runtime>(bed: &Bed<R>) {
     let exit = bed.ended(unit).await;
     assert!(matches!(exit.cause, ExitCause::Itself | ExitCause::OutOfMemory), "{exit:?}");
     assert_ne!(exit.code, Some(0), "{exit:?}");
-}
-
-/// Everything that is the same for all.
-pub async fn contract<R: Runtime>(bed: &Bed<R>) {
-    the_end_is_recorded_as_code_or_signal(bed).await;
-    the_environment_is_built_from_nothing(bed).await;
-    it_finds_its_files_and_its_place(bed).await;
-    a_stop_asks_first_and_kills_after_the_grace(bed).await;
-    nothing_is_left_of_forks_and_daemons(bed).await;
-    an_agent_without_pipes_lives_on(bed).await;
-    a_missing_program_is_a_failed_start(bed).await;
-    a_boot_never_runs_twice(bed).await;
-    printed_values_do_not_reach_the_log(bed).await;
-    files_are_replaced_while_it_runs(bed).await;
-    the_log_is_read_in_pieces(bed).await;
-    what_is_forgotten_is_absent(bed).await;
-    an_agent_that_eats_memory_ends(bed).await;
 }

@@ -307,6 +307,16 @@ pub fn state(db: &TestDb) -> BTreeMap<String, Vec<String>> {
     state
 }
 
+/// Asserts that `act` is refused so and left one audit event.
+pub async fn audited(world: &World, status: u16, code: &str, act: impl Future<Output = Answer>) -> Answer {
+    let before = state(&world.db);
+    let (answer, changed) = world.changed(act).await;
+    answer.refused(status, code);
+    World::only_audited(&changed);
+    assert_eq!(state(&world.db), before, "{code} changed something");
+    answer
+}
+
 /// A statement that lives as long as the test's process: the store takes literals only.
 fn kept(sql: String) -> &'static str {
     Box::leak(sql.into_boxed_str())

@@ -10,11 +10,13 @@ mod task;
 
 use std::convert::Infallible;
 use std::fs::{self, Permissions};
-use std::io::ErrorKind;
+use std::future;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -64,7 +66,7 @@ pub async fn start(plane: Arc<Plane>, mind: &str, listen: Option<SocketAddr>, ou
         if let Some(directory) = environment::run_dir() {
             let router = router(plane, card.clone(), false)?;
             match unix(&directory.join(SOCKET)) {
-                Ok(listener) => drop(tokio::spawn(serve_unix(listener, router))),
+                Ok(listener) => drop(tokio::spawn(serve(move |context| listener.poll_accept(context), router))),
                 // Messages come by the control plane all the same.
                 Err(error) => output.note(&format!("agent: no A2A socket: {error}")),
             }
@@ -80,12 +82,12 @@ pub async fn start(plane: Arc<Plane>, mind: &str, listen: Option<SocketAddr>, ou
     let card = card::card(&url, mind, true);
     output.note(&format!("agent: A2A at {url}"));
     let router = router(plane, card.clone(), true)?;
-    drop(tokio::spawn(serve_tcp(listener, router)));
+    drop(tokio::spawn(serve(move |context| listener.poll_accept(context), router)));
     Ok(card)
 }
 
 /// For the owner of the run's directory only, which is private besides.
-fn unix(path: &Path) -> std::io::Result<UnixListener> {
+fn unix(path: &Path) -> io::Result<UnixListener> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -132,22 +134,18 @@ fn json(status: StatusCode, value: &Value) -> Response<Body> {
     response
 }
 
-async fn serve_unix(listener: UnixListener, router: Router) -> Infallible {
+/// Serves what `accept` lets in, of either kind of socket.
+async fn serve<S, A>(
+    mut accept: impl FnMut(&mut Context<'_>) -> Poll<io::Result<(S, A)>> + Send,
+    router: Router,
+) -> Infallible
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let seats = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
-        let Ok(seat) = Arc::clone(&seats).acquire_owned().await else { std::future::pending().await };
-        match listener.accept().await {
-            Ok((stream, _)) => drop(tokio::spawn(connection(stream, router.clone(), seat))),
-            Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
-        }
-    }
-}
-
-async fn serve_tcp(listener: TcpListener, router: Router) -> Infallible {
-    let seats = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    loop {
-        let Ok(seat) = Arc::clone(&seats).acquire_owned().await else { std::future::pending().await };
-        match listener.accept().await {
+        let Ok(seat) = Arc::clone(&seats).acquire_owned().await else { future::pending().await };
+        match future::poll_fn(&mut accept).await {
             Ok((stream, _)) => drop(tokio::spawn(connection(stream, router.clone(), seat))),
             Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
         }
