@@ -6,6 +6,7 @@ mod matrix;
 mod refusals;
 mod test;
 mod tidy;
+mod tools;
 
 /// One word after `cargo xtask`.
 pub struct Command {
@@ -42,6 +43,12 @@ pub const COMMANDS: &[Command] = &[
         arguments: "[--accept]",
         about: "the published refusal codes, compared with the code; --accept writes them anew",
         run: refusals::run,
+    },
+    Command {
+        name: "tools",
+        arguments: "[--accept]",
+        about: "what agents read about their tools, compared with the code; --accept writes the page anew",
+        run: tools::run,
     },
     Command { name: "tidy", arguments: "", about: "only the house rules, in seconds", run: tidy::run },
 ];
