@@ -45,6 +45,8 @@ pub enum Command {
     Demo(DemoArgs),
     /// Be the agent of a workspace
     Agent(Box<crate::agent::args::AgentArgs>),
+    /// Bridge MCP clients that start commands to the server
+    Mcp(crate::mcp::McpArgs),
     /// Log in as an operator
     Login(login::LoginArgs),
     /// End the session

@@ -45,6 +45,12 @@ impl Context {
         self.global.token_file.is_some()
     }
 
+    /// `--token-file`.
+    #[must_use]
+    pub fn token_file(&self) -> Option<&std::path::Path> {
+        self.global.token_file.as_deref()
+    }
+
     /// How long to wait for an answer.
     #[must_use]
     pub fn timeout(&self) -> Duration {

@@ -7,7 +7,8 @@ pub mod agent;
 mod agents;
 pub mod args;
 mod audit_offline;
-pub mod client;
+pub mod bearer;
+mod client;
 mod command;
 pub mod context;
 mod demo;
@@ -17,8 +18,9 @@ mod environment;
 pub mod error;
 pub mod exit;
 pub mod hidden;
+pub mod mcp;
 mod operator_offline;
-pub mod output;
+mod output;
 pub mod problem;
 pub mod profile;
 mod progress;
@@ -73,6 +75,7 @@ async fn dispatch(cli: Cli) -> Result<Exit, Error> {
         Command::Serve(args) => serve::run(&context, args).await,
         Command::Demo(args) => demo::run(&context, args).await,
         Command::Agent(args) => agent::run(&context, args).await,
+        Command::Mcp(args) => mcp::run(&context, args).await,
         Command::Login(args) => command::login::login(&context, args).await,
         Command::Logout => command::login::logout(&context).await,
         Command::StepUp(args) => command::login::step_up(&context, args).await,

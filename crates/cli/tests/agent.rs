@@ -2,13 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
+mod endpoint;
 mod scripted;
 
 use std::{os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
 use aws_lc_rs::digest;
+use endpoint::Endpoint;
 use portcullis_cli::random;
-use scripted::{Agent, Endpoint, Place, Plane, TOKEN, WORKSPACE, until};
+use scripted::{Agent, Place, Plane, TOKEN, WORKSPACE, until};
 use serde_json::{Value, json};
 
 const SECRET: &str = "canary-value-of-this-test";
@@ -327,10 +329,10 @@ fn a_token_that_was_replaced_is_read_again() {
     assert!(!agent.log().contains("another-token"));
 }
 
+/// The scripted control plane has no tools to offer; `mcp_agents.rs` has a real one.
 fn model(endpoint: &Endpoint) -> Vec<String> {
-    ["--model", "m-1", "--base-url", &endpoint.url, "--key-env", "MODEL_KEY", "--instructions", "be brief"]
-        .map(str::to_owned)
-        .to_vec()
+    let named = ["--model", "m-1", "--base-url", &endpoint.url, "--key-env", "MODEL_KEY", "--instructions", "be brief"];
+    named.into_iter().chain(["--no-tools"]).map(str::to_owned).collect()
 }
 
 fn as_str(words: &[String]) -> Vec<&str> {
@@ -406,7 +408,7 @@ fn a_model_without_its_key_does_not_start_and_a_real_one_answers() {
     };
     let key = named("KEY").unwrap_or_else(|| "none".into());
     let place = Place::new();
-    let arguments = ["--model", &name, "--base-url", &url, "--key-env", "MODEL_KEY"];
+    let arguments = ["--model", &name, "--base-url", &url, "--key-env", "MODEL_KEY", "--no-tools"];
     let _agent = Agent::managed(&plane, &place, &arguments, &[("MODEL_KEY", &key)]);
     let reply = plane.ask("Answer with the one word: portcullis", None).unwrap();
     assert!(reply.to_lowercase().contains("portcullis"), "{reply}");

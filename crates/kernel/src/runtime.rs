@@ -71,6 +71,9 @@ pub enum Program {
         key: Option<SecretKey>,
         /// What the model is told before anything else.
         instructions: Option<Note>,
+        /// Whether the model is offered the platform's tools; it is unless this is false, for endpoints that know none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tools: Option<bool>,
     },
     /// A program of its own, that speaks the agent contract itself.
     Command {

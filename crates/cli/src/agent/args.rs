@@ -46,6 +46,9 @@ pub struct AgentArgs {
     /// What the model is told before anything else
     #[arg(long, value_name = "TEXT", requires = "model")]
     pub instructions: Option<String>,
+    /// Do not offer the platform's tools to the model
+    #[arg(long, requires = "model")]
+    pub no_tools: bool,
     /// External: the workspace this agent works for
     #[arg(long, value_name = "ID", requires = "state")]
     pub workspace: Option<String>,

@@ -9,7 +9,7 @@ mod delivered;
 mod external;
 mod handoff;
 mod mind;
-mod plane;
+pub(crate) mod plane;
 mod work;
 
 use std::path::PathBuf;
@@ -43,7 +43,7 @@ pub async fn run(context: &Context, args: &AgentArgs) -> Result<Exit, Error> {
         return Err(Error::usage("an agent's token is not given with --token-file")
             .hint("its runtime names it in PORTCULLIS_TOKEN_FILE; an external agent keeps it in --state"));
     }
-    let mind = Mind::new(args, output)?;
+    let mut mind = Mind::new(args, output)?;
     let base = context.url().ok_or_else(|| Error::usage("which control plane? give --url or PORTCULLIS_URL"))?;
     let base = client::parse_base(base)?;
     let place = tokio::select! {
@@ -51,6 +51,7 @@ pub async fn run(context: &Context, args: &AgentArgs) -> Result<Exit, Error> {
         () = &mut stop => return Ok(Exit::Ok),
     };
     let plane = Arc::new(Plane::new(&base, place.workspace, &place.token_file, output)?);
+    mind.works_through(&plane);
     let card = a2a::start(Arc::clone(&plane), mind.name(), args.listen, output).await?;
     let delivered = match &place.state {
         None => Delivered { values: Values::Environment, context: delivered_context(output) },

@@ -3,8 +3,8 @@
 //! Every answer ends in one of three ways: it is there, it was refused, or nobody answered. Only the last is tried again,
 //! and by whoever asked, since only the caller knows whether it may.
 
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
@@ -13,10 +13,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+use crate::bearer::Bearer;
 use crate::client::path;
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::hidden::Hidden;
+use crate::mcp::endpoint::Endpoint;
 use crate::output::Output;
 use crate::problem::Problem;
 
@@ -140,17 +141,15 @@ pub struct Plane {
     http: reqwest::Client,
     base: Url,
     workspace: String,
-    /// Read again when it is refused: a token may be replaced under a running agent.
-    token_file: PathBuf,
-    bearer: Mutex<HeaderValue>,
+    bearer: Arc<Bearer>,
     output: Output,
 }
 
 impl Plane {
     /// Reads the token; nothing is sent yet.
     pub fn new(base: &Url, workspace: String, token_file: &Path, output: Output) -> Result<Self, Error> {
-        let bearer = Mutex::new(bearer(token_file)?);
-        Ok(Self { http: http(base)?, base: base.clone(), workspace, token_file: token_file.to_owned(), bearer, output })
+        let bearer = Arc::new(Bearer::file(token_file)?);
+        Ok(Self { http: http(base)?, base: base.clone(), workspace, bearer, output })
     }
 
     /// Whom this agent works for.
@@ -160,7 +159,12 @@ impl Plane {
 
     /// The credential as a caller of this agent must show it.
     pub fn bearer(&self) -> HeaderValue {
-        self.bearer.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.bearer.current()
+    }
+
+    /// The tools of this agent.
+    pub fn tools(&self) -> Result<Endpoint, Error> {
+        Endpoint::new(&self.base, &self.own(&["mcp"]), Arc::clone(&self.bearer))
     }
 
     /// Path below this workspace.
@@ -250,12 +254,8 @@ impl Plane {
 
     /// Reads the token's file again; whether it holds another one.
     fn has_another(&self, shown: &HeaderValue) -> bool {
-        match bearer(&self.token_file) {
-            Ok(found) => {
-                let another = found != *shown;
-                *self.bearer.lock().unwrap_or_else(PoisonError::into_inner) = found;
-                another
-            }
+        match self.bearer.renew(shown) {
+            Ok(another) => another,
             Err(error) => {
                 self.output.note(&format!("agent: {error}"));
                 false
@@ -310,14 +310,6 @@ pub async fn read_at_most(response: &mut reqwest::Response, max: usize) -> Resul
         body.extend_from_slice(&chunk);
     }
     Ok(body)
-}
-
-fn bearer(file: &Path) -> Result<HeaderValue, Error> {
-    let token = Hidden::read(file)?.without_final_newline();
-    let mut value = HeaderValue::from_str(&format!("Bearer {}", token.reveal()))
-        .map_err(|_| Error::usage(format!("`{}` does not hold a token", file.display())))?;
-    value.set_sensitive(true);
-    Ok(value)
 }
 
 /// Waits longer from time to time, and speaks only when something changes.

@@ -20,13 +20,16 @@ fn command(program: &Program) -> Vec<String> {
             all.push(serde_json::json!(command).to_string());
             all
         }
-        Program::Model { model, base_url, key, instructions } => {
+        Program::Model { model, base_url, key, instructions, tools } => {
             let mut all = built_in(&["--model", model, "--base-url", base_url]);
             if let Some(key) = key {
                 all.extend(["--key-env".to_owned(), key.to_string()]);
             }
             if let Some(instructions) = instructions {
                 all.extend(["--instructions".to_owned(), instructions.to_string()]);
+            }
+            if *tools == Some(false) {
+                all.push("--no-tools".to_owned());
             }
             all
         }

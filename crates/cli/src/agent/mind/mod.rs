@@ -4,12 +4,14 @@ mod conversation;
 mod echo;
 mod exec;
 mod model;
+mod tools;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::agent::args::AgentArgs;
 use crate::agent::delivered::Delivered;
-use crate::agent::plane::Message;
+use crate::agent::plane::{Message, Plane};
 use crate::error::Error;
 use crate::output::Output;
 
@@ -62,6 +64,7 @@ impl Mind {
         }
         if let (Some(name), Some(base)) = (&args.model, &args.base_url) {
             let model = model::Model::new(name, base, args.key_env.as_deref(), args.instructions.as_deref(), output)?;
+            let model = if args.no_tools { model.without_tools() } else { model };
             return Ok(Self::Model(Box::new(model)));
         }
         Ok(Self::Echo)
@@ -88,6 +91,13 @@ impl Mind {
     pub fn context_is_in(&mut self, file: PathBuf) {
         if let Self::Exec(exec) = self {
             exec.context_is_in(file);
+        }
+    }
+
+    /// Gives it the platform's tools, if it can use any.
+    pub fn works_through(&mut self, plane: &Arc<Plane>) {
+        if let Self::Model(model) = self {
+            model.works_through(plane);
         }
     }
 

@@ -2,16 +2,18 @@
 //!
 //! The key goes to the endpoint and nowhere else: no redirect is followed, and no error quotes it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::conversation::{Memory, Role, Said};
+use super::conversation::{Memory, Role, Said as Spoken};
+use super::tools::{CALLS_MAX, ToolCall, Tools};
 use super::{Ending, bounded};
 use crate::agent::delivered::Delivered;
-use crate::agent::plane::{self, Message};
+use crate::agent::plane::{self, Message, Plane};
 use crate::client;
 use crate::error::Error;
 use crate::hidden::Hidden;
@@ -32,20 +34,12 @@ const COMPLAINT_CHARS_MAX: usize = 500;
 /// How much of the open conversation goes into the hand-off note.
 const NOTE_MESSAGES_MAX: usize = 10;
 const NOTE_MESSAGE_CHARS_MAX: usize = 300;
-
-/// What the model may do beside answering. Nothing yet; an endpoint that asks for more is told so.
-enum Tools {
-    None,
-}
-
-impl Tools {
-    /// What the request offers, if anything.
-    fn offered(&self) -> Option<Value> {
-        match self {
-            Self::None => None,
-        }
-    }
-}
+/// Most rounds of tools in one turn.
+const ROUNDS_MAX: usize = 24;
+/// Said where a model calls tools that nobody offered it.
+const NO_TOOLS: &str = "the model asked for tools, and none were offered";
+/// The result of a call beyond [`CALLS_MAX`].
+const TOO_MANY: &str = "REFUSED: too many calls at once; at most 16";
 
 /// A model that answers.
 pub struct Model {
@@ -53,7 +47,8 @@ pub struct Model {
     url: reqwest::Url,
     key_name: Option<String>,
     instructions: Option<String>,
-    tools: Tools,
+    offers_tools: bool,
+    plane: Option<Arc<Plane>>,
     memory: Memory,
     http: reqwest::Client,
     output: Output,
@@ -72,7 +67,18 @@ impl Model {
         let http = plane::http(&url)?;
         let (key_name, instructions) = (key.map(str::to_owned), instructions.map(str::to_owned));
         let memory = Memory::default();
-        Ok(Self { name: name.into(), url, key_name, instructions, tools: Tools::None, memory, http, output })
+        let name = name.into();
+        Ok(Self { name, url, key_name, instructions, offers_tools: true, plane: None, memory, http, output })
+    }
+
+    /// For endpoints that know no tools.
+    pub fn without_tools(self) -> Self {
+        Self { offers_tools: false, ..self }
+    }
+
+    /// The control plane whose tools it may use.
+    pub fn works_through(&mut self, plane: &Arc<Plane>) {
+        self.plane = Some(Arc::clone(plane));
     }
 
     /// Whether its key is there.
@@ -86,11 +92,10 @@ impl Model {
         Ok(Some(key))
     }
 
-    /// Answers one message.
+    /// Answers one message: asks the model, runs the tools it calls, and asks again, until it has an answer.
     pub async fn answer(&mut self, message: &Message, delivered: &Delivered) -> Ending {
         let conversation = conversation_of(message);
-        let request = self.request(&conversation, &message.text, delivered);
-        match self.ask(&request, delivered).await {
+        match self.converse(&conversation, &message.text, delivered).await {
             Ok(reply) => {
                 self.memory.remember(&conversation, message.text.clone(), reply.clone());
                 Ending::Reply(reply)
@@ -99,9 +104,36 @@ impl Model {
         }
     }
 
+    async fn converse(&self, conversation: &str, text: &str, delivered: &Delivered) -> Result<String, String> {
+        let tools = match &self.plane {
+            Some(plane) if self.offers_tools => Some(Tools::of(plane).await?),
+            _ => None,
+        };
+        let mut request = self.request(conversation, text, delivered);
+        if let Some(tools) = &tools {
+            request["tools"] = tools.offered().into();
+        }
+        for _ in 0..ROUNDS_MAX {
+            let calls = match self.ask(&request, delivered).await? {
+                Said::Text(reply) => return Ok(reply),
+                Said::Calls(calls) => calls,
+            };
+            let Some(tools) = &tools else { return Err(NO_TOOLS.to_owned()) };
+            let mut turn = vec![json!({"role": "assistant", "content": null, "tool_calls": calls})];
+            for (number, call) in calls.iter().enumerate() {
+                let result = if number < CALLS_MAX { tools.run(call).await } else { TOO_MANY.to_owned() };
+                turn.push(json!({"role": "tool", "tool_call_id": call.id, "content": result}));
+            }
+            if let Some(messages) = request["messages"].as_array_mut() {
+                messages.extend(turn);
+            }
+        }
+        Err(format!("the model had no answer after {ROUNDS_MAX} rounds of tools"))
+    }
+
     fn request(&self, conversation: &str, text: &str, delivered: &Delivered) -> Value {
         let mut messages = Vec::new();
-        let mut system = |content: String| messages.push(Said { role: Role::System, content });
+        let mut system = |content: String| messages.push(Spoken { role: Role::System, content });
         if let Some(instructions) = &self.instructions {
             system(instructions.clone());
         }
@@ -109,15 +141,11 @@ impl Model {
             system(format!("You were started anew. What is known about it, as JSON: {context}"));
         }
         messages.extend(self.memory.past(conversation).cloned());
-        messages.push(Said { role: Role::User, content: text.to_owned() });
-        let mut request = json!({"model": self.name, "messages": messages, "stream": false});
-        if let Some(tools) = self.tools.offered() {
-            request["tools"] = tools;
-        }
-        request
+        messages.push(Spoken { role: Role::User, content: text.to_owned() });
+        json!({"model": self.name, "messages": messages, "stream": false})
     }
 
-    async fn ask(&self, request: &Value, delivered: &Delivered) -> Result<String, String> {
+    async fn ask(&self, request: &Value, delivered: &Delivered) -> Result<Said, String> {
         let key = self.key(delivered)?;
         let mut pause = BACK_OFF_FIRST;
         let mut attempt = 1;
@@ -137,7 +165,7 @@ impl Model {
         }
     }
 
-    async fn attempt(&self, request: &Value, key: Option<&Hidden>, delivered: &Delivered) -> Result<String, Trouble> {
+    async fn attempt(&self, request: &Value, key: Option<&Hidden>, delivered: &Delivered) -> Result<Said, Trouble> {
         let body = request.to_string();
         let mut call = self.http.post(self.url.clone()).timeout(ANSWER_TIMEOUT).body(body);
         call = call.header("content-type", "application/json");
@@ -207,10 +235,19 @@ struct Choice {
 struct Reply {
     content: Option<String>,
     #[serde(default)]
-    tool_calls: Option<Vec<Value>>,
+    tool_calls: Option<Vec<ToolCall>>,
 }
 
-fn read(answer: &[u8]) -> Result<String, String> {
+/// What a model said.
+#[derive(Debug, PartialEq, Eq)]
+enum Said {
+    /// Its answer.
+    Text(String),
+    /// What it wants to know or do first.
+    Calls(Vec<ToolCall>),
+}
+
+fn read(answer: &[u8]) -> Result<Said, String> {
     // The parser's words may quote the answer; its place is enough.
     let completion: Completion = serde_json::from_slice(answer).map_err(|error| {
         format!("the model's answer cannot be read (line {}, column {})", error.line(), error.column())
@@ -218,11 +255,11 @@ fn read(answer: &[u8]) -> Result<String, String> {
     let Some(choice) = completion.choices.into_iter().next() else {
         return Err("the model's answer has no choice".into());
     };
-    if choice.message.tool_calls.is_some_and(|calls| !calls.is_empty()) {
-        return Err("the model asks for tools, and none were offered".into());
+    if let Some(calls) = choice.message.tool_calls.filter(|calls| !calls.is_empty()) {
+        return Ok(Said::Calls(calls));
     }
     let text = choice.message.content.ok_or("the model's answer has no text")?;
-    Ok(bounded(text, 0))
+    Ok(Said::Text(bounded(text, 0)))
 }
 
 /// What the endpoint says is wrong; endpoints like to repeat the key.
@@ -248,7 +285,10 @@ mod tests {
 
     #[test]
     fn an_answer_is_its_first_text() {
-        assert_eq!(read(br#"{"choices":[{"message":{"role":"assistant","content":"hi"}}]}"#), Ok("hi".into()));
+        assert_eq!(
+            read(br#"{"choices":[{"message":{"role":"assistant","content":"hi"}}]}"#),
+            Ok(Said::Text("hi".into()))
+        );
         for bad in [
             r#"{"choices":[]}"#,
             r#"{"choices":[{"message":{"content":null}}]}"#,
