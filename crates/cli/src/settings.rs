@@ -2,9 +2,11 @@
 //! that a misspelt limit is not silently the default.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use portcullis_authority::{AdminToken, Authority, Config, Opening, clock::Clock};
+use portcullis_service::Rates;
 use serde::Deserialize;
 
 use crate::agents::{Agents, AgentsFile};
@@ -45,6 +47,8 @@ struct Limits {
     token_max_s: Option<i64>,
     code_s: Option<i64>,
     pending_per_principal: Option<i64>,
+    calls_per_s: Option<u32>,
+    refusals_per_min: Option<u32>,
 }
 
 #[derive(Default, Deserialize)]
@@ -72,6 +76,8 @@ pub struct Settings {
     pub agents: Agents,
     /// Limits.
     pub config: Config,
+    /// How much one subject may ask for through the agents' doors.
+    pub rates: Rates,
     /// Filter of the log.
     pub log_level: String,
     /// Log as JSON lines.
@@ -112,6 +118,7 @@ impl Settings {
             public_url: file.server.public_url,
             agents: file.agents.read()?,
             config: Config { runtimes: file.agents.runtimes()?, ..limits(&file.limits, file.approvals.break_glass)? },
+            rates: rates(&file.limits)?,
             log_level: file.log.level.unwrap_or_else(|| "info".to_owned()),
             log_json: file.log.json,
         })
@@ -160,6 +167,21 @@ fn limits(file: &Limits, break_glass: bool) -> Result<Config, Error> {
     Ok(config)
 }
 
+fn rates(file: &Limits) -> Result<Rates, Error> {
+    let mut rates = Rates::default();
+    let given = [
+        (file.calls_per_s, "calls_per_s", &mut rates.calls_per_s),
+        (file.refusals_per_min, "refusals_per_min", &mut rates.refusals_per_min),
+    ];
+    for (given, name, rate) in given {
+        if let Some(count) = given {
+            let fine = NonZeroU32::new(count).filter(|count| count.get() <= 1_000_000);
+            *rate = fine.ok_or_else(|| Error::usage(format!("`limits.{name}` is 1 to 1000000")))?;
+        }
+    }
+    Ok(rates)
+}
+
 /// Opens the organisation of these settings. Blocking work, so on a thread for it.
 pub async fn open(data: PathBuf, config: Config, admin_token: AdminToken) -> Result<Authority, Error> {
     let opened = tokio::task::spawn_blocking(move || {
@@ -197,6 +219,7 @@ mod tests {
             public_url: public_url.map(str::to_owned),
             agents: Agents::default(),
             config: Config::default(),
+            rates: Rates::default(),
             log_level: String::new(),
             log_json: false,
         };

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Version of the contract. Raised when a code is added.
-pub const CONTRACT_VERSION: u32 = 2;
+pub const CONTRACT_VERSION: u32 = 3;
 
 /// Why a request was denied, in the four ways a caller can react to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -118,6 +118,9 @@ codes! {
     QuotaSpent = "QUOTA_SPENT", 403, NeedsApproval,
         "the quota for doing this without a human is used up",
         "ask a human operator, or wait an hour";
+    OriginRefused = "ORIGIN_REFUSED", 403, Invalid,
+        "the `Host` or `Origin` of the request is not one this server answers to",
+        "call the server by its address, by `localhost` or by the name in `server.public_url`";
     CsrfRequired = "CSRF_REQUIRED", 403, Invalid,
         "a change made with a session cookie needs the `X-CSRF-Token` header",
         "send the `csrf_token` of `GET /auth/session` in `X-CSRF-Token`";
@@ -193,6 +196,9 @@ codes! {
     TurnNotFound = "TURN_NOT_FOUND", 404, Invalid,
         "this run of the agent has no such turn",
         "claim again; a turn that belonged to an earlier run is lost";
+    SessionNotFound = "SESSION_NOT_FOUND", 404, Invalid,
+        "there is no such MCP session, or it is not yours",
+        "send `initialize` again; a session ends with the server and after some minutes of silence";
     RouteNotFound = "ROUTE_NOT_FOUND", 404, Invalid,
         "there is no such route",
         "see `GET /openapi.json`";
@@ -210,6 +216,9 @@ codes! {
     MethodNotAllowed = "METHOD_NOT_ALLOWED", 405, Invalid,
         "the route does not take this method",
         "see the `Allow` header";
+    NotAcceptable = "NOT_ACCEPTABLE", 406, Invalid,
+        "the answer has a media type that the request does not accept",
+        "accept `application/json` and `text/event-stream`";
     UnsupportedMediaType = "UNSUPPORTED_MEDIA_TYPE", 415, Invalid,
         "the body must be `application/json`",
         "send `Content-Type: application/json`";

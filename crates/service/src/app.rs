@@ -1,6 +1,6 @@
 //! What handlers share.
 
-use std::sync::Arc;
+use std::{num::NonZeroU32, sync::Arc};
 
 use portcullis_authority::Authority;
 use tokio::sync::watch;
@@ -12,6 +12,26 @@ pub struct Settings {
     pub secure_cookies: bool,
     /// Version that `/health` tells.
     pub version: &'static str,
+    /// How the service is reached from outside, where that is not the address it listens on.
+    pub public_url: Option<String>,
+    /// How much a program may ask for.
+    pub rates: Rates,
+}
+
+/// How much one subject may ask for through the agents' doors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rates {
+    /// Calls a second, on average; four times as many at once.
+    pub calls_per_s: NonZeroU32,
+    /// Refusals a minute, on average and at once. Who is refused more often has to wait before anything else is decided.
+    pub refusals_per_min: NonZeroU32,
+}
+
+impl Default for Rates {
+    fn default() -> Self {
+        let some = |count| NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN);
+        Self { calls_per_s: some(100), refusals_per_min: some(60) }
+    }
 }
 
 /// Shared by all handlers.
@@ -25,6 +45,8 @@ pub struct App {
     pub(crate) live: Arc<crate::live::Live>,
     /// How agents are run, where this server runs any.
     pub(crate) agents: Option<(Arc<crate::supervisor::Runtimes>, crate::supervisor::Settings)>,
+    /// The tools of agents.
+    pub(crate) mcp: Arc<crate::mcp::Mcp>,
     /// True once the server stops: a request that waits for something else waits for this as well.
     pub(crate) stopping: watch::Sender<bool>,
 }
@@ -36,6 +58,7 @@ impl App {
         let (stopping, _) = watch::channel(false);
         Self {
             authority,
+            mcp: Arc::new(crate::mcp::Mcp::new(settings.rates)),
             settings: Arc::new(settings),
             openapi,
             metrics: crate::telemetry::metrics(),

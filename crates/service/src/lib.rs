@@ -1,4 +1,4 @@
-//! HTTP, live events and telemetry over an [`Authority`](portcullis_authority::Authority).
+//! HTTP, MCP, live events and telemetry over an [`Authority`](portcullis_authority::Authority).
 //!
 //! INVARIANT: nothing here can begin a write transaction or read a value, except by performing an action. Handlers parse,
 //! build a deed, perform it and put the answer into words; who may do what is decided behind the one door.
@@ -12,6 +12,7 @@ mod events;
 mod http;
 mod json;
 mod live;
+mod mcp;
 mod openapi;
 mod operation;
 mod problem;
@@ -22,8 +23,9 @@ pub mod supervisor;
 pub mod telemetry;
 mod wire;
 
-pub use app::{App, Settings};
+pub use app::{App, Rates, Settings};
 pub use http::registry;
+pub use mcp::tools_page;
 pub use operation::{Auth, Operation};
 pub use router::router;
 pub use server::{Running, ServeError, start};

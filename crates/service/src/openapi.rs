@@ -91,6 +91,7 @@ fn describe(operation: &Operation, generator: &mut SchemaGenerator) -> Value {
     entry["security"] = match operation.auth {
         Auth::Public => json!([]),
         Auth::Caller => json!([{"bearer": []}, {"session": []}]),
+        Auth::Bearer => json!([{"bearer": []}]),
     };
     entry
 }

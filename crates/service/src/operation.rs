@@ -15,6 +15,9 @@ pub enum Auth {
     Public,
     /// Needs a live credential. What it may do is decided behind the door.
     Caller,
+    /// Needs a live bearer: the door of programs. A console session does not open it, and the challenge names the
+    /// metadata of the resource (RFC 9728).
+    Bearer,
 }
 
 pub(crate) type Answered = Pin<Box<dyn Future<Output = Result<Response, Refusal>> + Send>>;
@@ -83,6 +86,12 @@ impl Operation {
     /// Answers anybody.
     pub(crate) fn public(mut self) -> Self {
         self.auth = Auth::Public;
+        self
+    }
+
+    /// Answers bearers only.
+    pub(crate) fn bearer(mut self) -> Self {
+        self.auth = Auth::Bearer;
         self
     }
 

@@ -39,11 +39,15 @@ const EXCESS_BYTES_MAX: usize = 16 * 1024 * 1024;
 const QUERY_BYTES_MAX: usize = 4096;
 /// Longest idempotency key, in characters.
 const IDEMPOTENCY_KEY_MAX: usize = 128;
+const IDEMPOTENCY_KEY: &str = "an idempotency key is 1 to 128 visible ASCII characters";
 
 /// The router of an application.
 pub fn router(app: App) -> Router {
     let mut paths: BTreeMap<&'static str, MethodRouter<App>> = BTreeMap::new();
-    for operation in crate::http::registry() {
+    let operations = crate::http::registry();
+    #[cfg(feature = "conformance")]
+    let operations = [operations, crate::mcp::fixture_operations()].concat();
+    for operation in operations {
         let filter = MethodFilter::try_from(operation.method.clone()).unwrap_or(MethodFilter::GET);
         let path = operation.path;
         let operation = Arc::new(operation);
@@ -85,6 +89,9 @@ async fn handle(app: App, operation: Arc<Operation>, path: PathParams, request: 
     let request_id = request_id(&app);
     let method = request.method().clone();
     let mut who = String::new();
+    // Only where it may be needed: most routes have no challenge of their own.
+    let challenged =
+        (operation.auth == Auth::Bearer).then(|| (request.headers().clone(), request.uri().path().to_owned()));
     let served = AssertUnwindSafe(serve(&app, &operation, path, request, &request_id, &mut who)).catch_unwind().await;
     let result = served.unwrap_or_else(|_| Err(Refusal::new(Code::Internal)));
     let (response, code) = match result {
@@ -96,7 +103,13 @@ async fn handle(app: App, operation: Arc<Operation>, path: PathParams, request: 
             if refusal.audit_id.is_none() && refusal.code.status() == 403 {
                 app.metrics.unaudited();
             }
-            (problem::response(&refusal, &request_id), Some(refusal.code))
+            let mut response = problem::response(&refusal, &request_id);
+            let challenge =
+                challenged.and_then(|(headers, path)| crate::mcp::challenge(&app, &headers, &path, &refusal));
+            if let Some(challenge) = challenge {
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+            }
+            (response, Some(refusal.code))
         }
     };
     let status = response.status().as_u16();
@@ -123,6 +136,7 @@ async fn serve(
     let caller = match operation.auth {
         Auth::Public => None,
         Auth::Caller => Some(authenticate(app, &parts.headers).await?),
+        Auth::Bearer => Some(authenticate_bearer(app, &parts.headers).await?),
     };
     if let Some(caller) = &caller {
         *who = caller.principal().to_string();
@@ -155,7 +169,7 @@ pub(crate) async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Calle
     }
 }
 
-/// A bearer, and nothing else: for the one public route where an agent shows the token it has.
+/// A bearer, and nothing else: for the doors of programs, and where an agent shows the token it has.
 pub(crate) async fn authenticate_bearer(app: &App, headers: &HeaderMap) -> Result<Caller, Refusal> {
     if headers.contains_key(header::AUTHORIZATION) {
         authenticate(app, headers).await
@@ -185,15 +199,17 @@ fn csrf(caller: &Caller, method: &Method, headers: &HeaderMap) -> Result<(), Ref
     if same { Ok(()) } else { Err(Refusal::new(Code::CsrfRequired)) }
 }
 
+/// An idempotency key, within its limits.
+pub(crate) fn idempotency_key(text: &str) -> Result<String, Refusal> {
+    let fine = (1..=IDEMPOTENCY_KEY_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+    if fine { Ok(text.to_owned()) } else { Err(Refusal::because(Code::InvalidRequest, IDEMPOTENCY_KEY)) }
+}
+
 fn meta(headers: &HeaderMap, query: &[(String, String)], method: &Method, request_id: &str) -> Result<Meta, Refusal> {
-    let malformed = || Refusal::because(Code::InvalidRequest, "`Idempotency-Key` is 1 to 128 visible ASCII characters");
+    let malformed = || Refusal::because(Code::InvalidRequest, IDEMPOTENCY_KEY);
     let idempotency_key = match headers.get("idempotency-key").filter(|_| is_change(method)) {
         None => None,
-        Some(value) => {
-            let text = value.to_str().map_err(|_| malformed())?;
-            let fine = (1..=IDEMPOTENCY_KEY_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
-            Some(if fine { text.to_owned() } else { return Err(malformed()) })
-        }
+        Some(value) => Some(idempotency_key(value.to_str().map_err(|_| malformed())?)?),
     };
     let dry_run = query.iter().find(|(name, _)| name == "dry_run").map(|(_, value)| value.as_str());
     let dry_run = match dry_run {

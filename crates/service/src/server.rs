@@ -81,6 +81,7 @@ pub async fn start(app: App, listen: SocketAddr) -> Result<Running, ServeError> 
     let (stop, stopped) = (app.stopping.clone(), app.stopping.subscribe());
     let accepting = tokio::spawn(accept(app.clone(), listener, stopped.clone()));
     let mut tasks = vec![accepting, tokio::spawn(work(app.clone(), stopped.clone()))];
+    tasks.push(tokio::spawn(end_streams(app.clone(), stopped.clone())));
     let App { authority, live, agents, .. } = app;
     tasks.push(tokio::spawn(crate::supervisor::courier(authority.clone(), Arc::clone(&live), stopped.clone())));
     let runtimes = agents.as_ref().map(|(runtimes, _)| Arc::clone(runtimes));
@@ -138,6 +139,12 @@ async fn accept(app: App, listener: TcpListener, mut stopped: watch::Receiver<bo
     if tokio::time::timeout(SHUTDOWN_WAIT, graceful.shutdown()).await.is_err() {
         tracing::warn!("some requests were still running and were cut off");
     }
+}
+
+/// Ends what would hold a connection for as long as its client likes.
+async fn end_streams(app: App, mut stopped: watch::Receiver<bool>) {
+    crate::app::stops(&mut stopped).await;
+    app.mcp.stop();
 }
 
 /// What time brings, woken by the clock. An error is logged and tried again: the next pass repairs what this one missed.

@@ -37,6 +37,16 @@ impl Metrics {
         }
     }
 
+    /// Counts a call of a tool.
+    pub(crate) fn tool(&self, tool: &'static str, code: Option<Code>, elapsed: Duration) {
+        let outcome = if code.is_some() { "refused" } else { "answered" };
+        metrics::counter!("portcullis_tool_calls_total", "tool" => tool, "outcome" => outcome).increment(1);
+        metrics::histogram!("portcullis_tool_seconds", "tool" => tool).record(elapsed.as_secs_f64());
+        if let Some(code) = code {
+            metrics::counter!("portcullis_refusals_total", "code" => code.as_str()).increment(1);
+        }
+    }
+
     /// Counts a refusal that the store could not take into the log.
     pub(crate) fn unaudited(&self) {
         metrics::counter!("portcullis_refusals_without_audit_event_total").increment(1);
@@ -57,9 +67,12 @@ impl Metrics {
 
 /// Starts logging to standard error. `filter` is in the form of `tracing_subscriber::EnvFilter`.
 pub fn log_to_stderr(filter: &str, as_json: bool) {
-    use tracing_subscriber::{EnvFilter, fmt};
+    use tracing_subscriber::{EnvFilter, Layer, filter::filter_fn, fmt, layer::SubscriberExt, util::SubscriberInitExt};
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    // The MCP SDK writes whole messages at its finer levels, with the arguments of tools in them: no filter opens those.
+    let quiet = filter_fn(|event| !event.target().starts_with("rmcp") || *event.level() <= tracing::Level::WARN);
+    let layer = fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let layer = if as_json { layer.json().boxed() } else { layer.boxed() };
     // A second call in one process (tests) keeps the first.
-    let _ = if as_json { builder.json().try_init() } else { builder.try_init() };
+    let _ = tracing_subscriber::registry().with(layer.with_filter(filter).with_filter(quiet)).try_init();
 }

@@ -63,13 +63,20 @@ pub(crate) fn seconds(name: &str, seconds: i64) -> Result<i64, Refusal> {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SetSecret {
+    /// Name of the secret: capital letters, digits and underscores, such as `API_KEY`.
     pub(crate) key: String,
+    /// The value, at most 64 KiB. It is sealed at once and can never be read back.
     pub(crate) value: SecretInput,
+    /// How the workspace gets it: `env` (default, at its next start) or `file` (at once, without a restart).
     #[serde(default)]
     pub(crate) delivery: Delivery,
+    /// When the value stops being valid, RFC 3339.
     pub(crate) expires_at: Option<String>,
+    /// What the secret is for.
     pub(crate) description: Option<Note>,
+    /// Why it changes; a human who decides reads it.
     pub(crate) reason: Option<Note>,
+    /// False only stages the version.
     #[serde(default = "yes")]
     pub(crate) activate: bool,
 }
@@ -104,6 +111,7 @@ pub(crate) struct Destroy {
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RequestSecret {
+    /// What the secret is for; the human who types it reads this.
     pub(crate) description: Option<Note>,
 }
 
@@ -155,11 +163,16 @@ pub(crate) enum Op {
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct MintToken {
+    /// What the token is for.
     pub(crate) name: Option<DisplayName>,
+    /// What it may be used for; never more than your own.
     pub(crate) scopes: Option<Scopes>,
+    /// Its life in seconds; never longer than your own.
     pub(crate) expires_in_s: Option<i64>,
+    /// A service may write secrets without approval. Humans only.
     #[serde(default)]
     pub(crate) unattended: bool,
+    /// The workspace and the key whose secret the token becomes.
     pub(crate) deliver_to: Option<DeliverTo>,
 }
 
@@ -255,9 +268,11 @@ pub(crate) struct ForceStop {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SendMessage {
+    /// The text, at most 1 MiB.
     pub(crate) text: String,
     /// The sender's own id: the same id again is the same message.
     pub(crate) message_id: Option<String>,
+    /// The conversation it belongs to.
     pub(crate) context_id: Option<String>,
 }
 
@@ -265,6 +280,7 @@ pub(crate) struct SendMessage {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Notify {
+    /// The text, at most 1 MiB.
     pub(crate) message: String,
 }
 
@@ -300,9 +316,13 @@ impl RuntimeInput {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CreateWorkspace {
+    /// Its name.
     pub(crate) name: DisplayName,
+    /// What its agent does, in a sentence.
     pub(crate) role: Option<Note>,
+    /// The workspace it is under; the root when left out.
     pub(crate) parent_id: Option<WorkspaceId>,
+    /// How its agent runs; the default of the organisation when left out.
     pub(crate) runtime: Option<RuntimeInput>,
 }
 
@@ -320,7 +340,9 @@ pub(crate) struct UpdateWorkspace {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Ask {
+    /// What you want to do, in a few words.
     pub(crate) action: DisplayName,
+    /// Why, for the human who decides.
     pub(crate) reason: Note,
 }
 

@@ -7,6 +7,7 @@ mod matrix;
 mod refusals;
 mod test;
 mod tidy;
+mod tools;
 
 /// One word after `cargo xtask`.
 pub struct Command {
@@ -49,6 +50,12 @@ pub const COMMANDS: &[Command] = &[
         arguments: "",
         about: "only installs the official MCP and A2A clients that tests use, and says where",
         run: clients::run,
+    },
+    Command {
+        name: "tools",
+        arguments: "[--accept]",
+        about: "what agents read about their tools, compared with the code; --accept writes the page anew",
+        run: tools::run,
     },
     Command { name: "tidy", arguments: "", about: "only the house rules, in seconds", run: tidy::run },
 ];

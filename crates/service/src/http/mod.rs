@@ -29,6 +29,7 @@ pub fn registry() -> Vec<Operation> {
         approvals::operations(),
         operators::operations(),
         audit::operations(),
+        crate::mcp::operations(),
     ] {
         all.extend(part);
     }

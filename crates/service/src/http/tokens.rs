@@ -12,6 +12,8 @@ use portcullis_kernel::{
     refusal::Code,
     scope::Scopes,
 };
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::json;
 
 use crate::{
@@ -25,7 +27,7 @@ pub(super) fn operations() -> Vec<Operation> {
         Operation::new("org_token_mint", Method::POST, "/org/tokens", "Mint an organisation token", mint_org)
             .input::<wire::MintToken>(),
         Operation::new("org_token_list", Method::GET, "/org/tokens", "Organisation tokens", list_org)
-            .output::<Vec<TokenView>>(),
+            .output::<TokenList>(),
         Operation::new(
             "org_token_revoke",
             Method::DELETE,
@@ -48,7 +50,7 @@ pub(super) fn operations() -> Vec<Operation> {
             "Tokens of a workspace",
             list_workspace,
         )
-        .output::<Vec<TokenView>>(),
+        .output::<TokenList>(),
         Operation::new(
             "workspace_token_revoke",
             Method::DELETE,
@@ -67,6 +69,21 @@ pub(super) fn operations() -> Vec<Operation> {
         Operation::new("key_rotate", Method::POST, "/keys/rotate", "Seal new values with a new data key", rotate),
         Operation::new("key_reseal", Method::POST, "/keys/reseal", "Move some values to the sealing key", reseal),
     ]
+}
+
+/// Tokens of the organisation, or of a workspace.
+#[derive(Serialize, JsonSchema)]
+struct TokenList {
+    /// How many.
+    count: usize,
+    /// The tokens, without their plaintext.
+    tokens: Vec<TokenView>,
+}
+
+impl From<Vec<TokenView>> for TokenList {
+    fn from(tokens: Vec<TokenView>) -> Self {
+        Self { count: tokens.len(), tokens }
+    }
 }
 
 fn action(
@@ -124,13 +141,13 @@ async fn mint(call: Call, action: TokenMint, status: StatusCode) -> Result<Respo
 async fn list_org(call: Call) -> Result<Response, Refusal> {
     call.only_query(&[])?;
     let tokens = call.app.authority.tokens(call.caller()?, None).await?;
-    ok(&json!({"count": tokens.len(), "tokens": tokens}))
+    ok(&TokenList::from(tokens))
 }
 
 async fn list_workspace(call: Call) -> Result<Response, Refusal> {
     call.only_query(&[])?;
     let tokens = call.app.authority.tokens(call.caller()?, Some(call.path("id")?)).await?;
-    ok(&json!({"count": tokens.len(), "tokens": tokens}))
+    ok(&TokenList::from(tokens))
 }
 
 async fn revoke_org(call: Call) -> Result<Response, Refusal> {

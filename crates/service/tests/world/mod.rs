@@ -5,6 +5,7 @@
 use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
+    num::NonZeroU32,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -15,7 +16,7 @@ use portcullis_authority::{
     AdminToken, Answer as Answered, Authority, Config, Meta, Opening, clock::Clock, testkit_db::TestDb,
 };
 use portcullis_kernel::{deed::OperatorCreate, id::WorkspaceId, operator::Role};
-use portcullis_service::{App, Running, Settings};
+use portcullis_service::{App, Rates, Running, Settings};
 use reqwest::{Method, header::HeaderMap};
 use serde_json::{Value, json};
 
@@ -164,6 +165,13 @@ impl Actor {
 impl World {
     /// A world on one database.
     pub async fn on(db: TestDb, config: Config) -> Self {
+        // Tests ask more often than agents; the limits have a test of their own.
+        let rates = Rates { calls_per_s: NonZeroU32::MAX, refusals_per_min: NonZeroU32::MAX };
+        Self::limited(db, config, rates).await
+    }
+
+    /// A world whose programs may ask for so much.
+    pub async fn limited(db: TestDb, config: Config, rates: Rates) -> Self {
         let (clock, hand) = Clock::fixed(BEGINNING_MS);
         let authority = Authority::open(Opening {
             data_dir: &db.data_dir,
@@ -174,7 +182,8 @@ impl World {
             clock,
         })
         .expect("the organisation opens");
-        let app = App::new(authority.clone(), Settings { secure_cookies: false, version: "test" });
+        let app =
+            App::new(authority.clone(), Settings { secure_cookies: false, version: "test", public_url: None, rates });
         let running = portcullis_service::start(app, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await;
         let running = running.expect("the server starts");
         let url = format!("http://{}", running.address);

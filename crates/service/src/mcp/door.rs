@@ -1,0 +1,247 @@
+//! The HTTP side: what is checked before the SDK sees a request, and what becomes of its answers.
+
+use std::{convert::Infallible, time::Duration};
+
+use axum::{
+    body::{Body, Bytes},
+    http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header},
+    response::Response,
+};
+use futures_util::{StreamExt, stream};
+use portcullis_authority::{Presented, Refusal};
+use portcullis_kernel::{
+    id::WorkspaceId,
+    refusal::Code,
+    scope::Scope,
+};
+use rmcp::ServerHandler;
+use serde_json::{Value, json};
+
+use super::{
+    Served,
+    origin::{self, base_url},
+    run::Visitor,
+    tool::home,
+};
+use crate::{
+    app::App,
+    call::{Call, json as json_response, ok},
+    operation::Operation,
+};
+
+/// Header of a session of the older revision.
+const SESSION: &str = "mcp-session-id";
+/// How often a stream looks whether its bearer still opens the door.
+const LOOK: Duration = Duration::from_secs(10);
+/// Longest text of the SDK that is passed on as a reason, in bytes.
+const REASON_BYTES_MAX: usize = 512;
+
+pub(crate) fn operations() -> Vec<Operation> {
+    let post = Operation::new("mcp", Method::POST, "/mcp", "A message of an MCP client", |call| product(call, Method::POST)).bearer();
+    let get = Operation::new("mcp_listen", Method::GET, "/mcp", "Messages to an MCP session", |call| product(call, Method::GET)).bearer();
+    let end = Operation::new("mcp_end", Method::DELETE, "/mcp", "End an MCP session", |call| product(call, Method::DELETE)).bearer();
+    let metadata = Operation::new(
+        "mcp_metadata",
+        Method::GET,
+        "/.well-known/oauth-protected-resource",
+        "Metadata of the protected resource (RFC 9728)",
+        metadata,
+    )
+    .public();
+    vec![
+        post.also_at("workspace_mcp", Method::POST, "/workspaces/{id}/mcp"),
+        get.also_at("workspace_mcp_listen", Method::GET, "/workspaces/{id}/mcp"),
+        end.also_at("workspace_mcp_end", Method::DELETE, "/workspaces/{id}/mcp"),
+        metadata.also_at("mcp_metadata_mcp", Method::GET, "/.well-known/oauth-protected-resource/mcp"),
+        metadata.also_at(
+            "mcp_metadata_workspace",
+            Method::GET,
+            "/.well-known/oauth-protected-resource/workspaces/{id}/mcp",
+        ),
+        post,
+        get,
+        end,
+        metadata,
+    ]
+}
+
+/// What the conformance suite needs beside the product, on the same stack. In a test build only, and in no list of routes.
+#[cfg(feature = "conformance")]
+pub(crate) fn fixture_operations() -> Vec<Operation> {
+    let route = |id, method: Method| {
+        let how = method.clone();
+        Operation::new(id, method, "/conformance/mcp", "Fixtures", move |call| fixtures(call, how.clone())).bearer()
+    };
+    vec![
+        route("conformance", Method::POST),
+        route("conformance_listen", Method::GET),
+        route("conformance_end", Method::DELETE),
+    ]
+}
+
+/// Tells a program without a valid bearer where the metadata of this resource is (RFC 9728 §5.1).
+pub(crate) fn challenge(app: &App, headers: &HeaderMap, path: &str, refusal: &Refusal) -> Option<HeaderValue> {
+    let metadata = format!("{}/.well-known/oauth-protected-resource{path}", base_url(app, headers));
+    let text = match refusal.code.status() {
+        401 => format!("Bearer realm=\"portcullis\", resource_metadata=\"{metadata}\""),
+        403 if refusal.code == Code::ScopeMissing => format!(
+            "Bearer realm=\"portcullis\", error=\"insufficient_scope\", scope=\"{}\", resource_metadata=\"{metadata}\"",
+            refusal.reason
+        ),
+        _ => return None,
+    };
+    HeaderValue::from_str(&text).ok()
+}
+
+async fn metadata(call: Call) -> Result<Response, Refusal> {
+    call.only_query(&[])?;
+    let named = call.path.iter().any(|(name, _)| name == "id");
+    let path = if named { format!("/workspaces/{}/mcp", call.path::<WorkspaceId>("id")?) } else { "/mcp".to_owned() };
+    let scopes = Scope::ALL.iter().filter(|scope| **scope != Scope::Govern).map(|scope| scope.as_str());
+    ok(&json!({
+        "resource": format!("{}{path}", base_url(&call.app, &call.headers)),
+        "resource_name": "Portcullis",
+        "bearer_methods_supported": ["header"],
+        "scopes_supported": scopes.collect::<Vec<_>>(),
+    }))
+}
+
+async fn product(call: Call, method: Method) -> Result<Response, Refusal> {
+    let app = call.app.clone();
+    serve(&app.mcp.served, call, method).await
+}
+
+#[cfg(feature = "conformance")]
+async fn fixtures(call: Call, method: Method) -> Result<Response, Refusal> {
+    let app = call.app.clone();
+    serve(&app.mcp.fixtures, call, method).await
+}
+
+/// The workspace in the path is only a claim: it must be the caller's own.
+fn at_home(call: &Call) -> Result<(), Refusal> {
+    let named = call.path.iter().any(|(name, _)| name == "id");
+    if named && home(call.caller()?) != Some(call.path("id")?) { Err(Refusal::new(Code::NotFound)) } else { Ok(()) }
+}
+
+async fn serve<S: ServerHandler + Send + 'static>(served: &Served<S>, call: Call, method: Method) -> Result<Response, Refusal> {
+    call.only_query(&[])?;
+    origin::check(&call.app, &call.headers)?;
+    at_home(&call)?;
+    let (caller, app) = (call.caller()?.clone(), call.app.clone());
+    if !app.mcp.tools.iter().any(|bound| bound.is_for(&caller)) {
+        let mut scopes: Vec<_> = app.mcp.tools.iter().map(|bound| bound.tool.scope.as_str()).collect();
+        scopes.sort_unstable();
+        scopes.dedup();
+        return Err(Refusal::because(Code::ScopeMissing, scopes.join(" ")));
+    }
+    let who = caller.principal();
+    let session = call.header(SESSION)?.map(str::to_owned);
+    // The stateless revision knows no sessions and ignores the header; the SDK decides which revision speaks.
+    if let Some(session) = session.as_deref().filter(|_| !is_stateless(&call.headers)) {
+        served.sessions.own(session, who)?;
+    }
+    if method == Method::POST {
+        match message(&call.body) {
+            Err(refused) => return refused,
+            Ok(message) if message.get("method").and_then(Value::as_str) == Some("initialize") => {
+                served.sessions.room(&served.manager, who).await?;
+            }
+            Ok(_) => {}
+        }
+    }
+    let request = request(&call, &method, &caller)?;
+    let response = served.service.handle(request).await;
+    if let Some(opened) = response.headers().get(SESSION).and_then(|id| id.to_str().ok()) {
+        served.sessions.opened(opened, who);
+    }
+    if let Some(session) = session.filter(|_| method == Method::DELETE && response.status().is_success()) {
+        served.sessions.ended(&session);
+    }
+    worded(&call, response.map(Body::new)).await
+}
+
+/// Whether the request says that it speaks the revision without sessions.
+fn is_stateless(headers: &HeaderMap) -> bool {
+    headers.get("mcp-protocol-version").is_some_and(|version| version.as_bytes() >= b"2026-07-28".as_slice())
+}
+
+/// One message, strictly: two readers must not understand it differently. What is wrong is said as JSON-RPC says it, with
+/// the refusal beside it.
+fn message(body: &[u8]) -> Result<Value, Result<Response, Refusal>> {
+    let wrong = |code: i64, refusal: &Refusal| {
+        let data = crate::problem::body(refusal, "");
+        let error = json!({"code": code, "message": refusal.code.error(), "data": data});
+        Err(json_response(StatusCode::BAD_REQUEST, &json!({"jsonrpc": "2.0", "id": null, "error": error})))
+    };
+    match crate::json::read::<Value>(body) {
+        Err(refusal) => wrong(-32700, &refusal),
+        Ok(message) if message.is_object() => Ok(message),
+        Ok(_) => wrong(-32600, &Refusal::because(Code::InvalidRequest, "one JSON-RPC message a request; batches are not taken")),
+    }
+}
+
+fn request(call: &Call, method: &Method, caller: &portcullis_authority::Caller) -> Result<Request<Body>, Refusal> {
+    let mut request = Request::new(Body::from(call.body.clone()));
+    *request.method_mut() = method.clone();
+    *request.headers_mut() = call.headers.clone();
+    // The SDK hands the head of the request around; what authenticates has done its work.
+    request.headers_mut().remove(header::AUTHORIZATION);
+    request.headers_mut().remove(header::COOKIE);
+    request.extensions_mut().insert(Visitor {
+        app: call.app.clone(),
+        caller: caller.clone(),
+        meta: call.meta.clone(),
+        peer: call.peer,
+    });
+    Ok(request)
+}
+
+/// The SDK answers what its transport refuses with plain text: such an answer gets a code. A stream ends with its bearer.
+async fn worded(call: &Call, response: Response) -> Result<Response, Refusal> {
+    let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    if kind.starts_with("text/event-stream") {
+        return Ok(while_live(call, response));
+    }
+    let code = match response.status() {
+        status if !(status.is_client_error() || status.is_server_error()) => return Ok(response),
+        _ if kind.starts_with("application/json") => return Ok(response),
+        StatusCode::NOT_FOUND => Code::SessionNotFound,
+        StatusCode::METHOD_NOT_ALLOWED => Code::MethodNotAllowed,
+        StatusCode::NOT_ACCEPTABLE => Code::NotAcceptable,
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => Code::UnsupportedMediaType,
+        StatusCode::PAYLOAD_TOO_LARGE => Code::BodyTooLarge,
+        status if status.is_client_error() => Code::InvalidRequest,
+        _ => Code::Internal,
+    };
+    let text = axum::body::to_bytes(response.into_body(), REASON_BYTES_MAX).await.unwrap_or_default();
+    let mut refusal = Refusal::new(code);
+    if code == Code::Internal {
+        refusal.internal = Some(String::from_utf8_lossy(&text).into_owned());
+    } else {
+        refusal.reason = String::from_utf8_lossy(&text).into_owned();
+    }
+    Err(refusal)
+}
+
+/// The same stream, which ends when its bearer does not open the door any more.
+fn while_live(call: &Call, response: Response) -> Response {
+    let authority = call.app.authority.clone();
+    let bearer = call.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let token = zeroize::Zeroizing::new(bearer.split_once(' ').map(|(_, token)| token.trim().to_owned()).unwrap_or_default());
+    response.map(|body| {
+        let state = (body.into_data_stream(), authority, token);
+        Body::from_stream(stream::unfold(state, |(mut body, authority, token)| async move {
+            loop {
+                tokio::select! {
+                    chunk = body.next() => {
+                        let chunk: Bytes = chunk?.ok()?;
+                        return Some((Ok::<_, Infallible>(chunk), (body, authority, token)));
+                    }
+                    () = tokio::time::sleep(LOOK) => {
+                        authority.authenticate(Presented::Bearer(&token)).await.ok()?;
+                    }
+                }
+            }
+        }))
+    })
+}

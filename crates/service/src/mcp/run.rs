@@ -1,0 +1,218 @@
+//! Running a tool: its arguments become a request to its route, and the route's answer becomes the result.
+
+use std::{net::IpAddr, time::Duration};
+
+use axum::{
+    body::Bytes,
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    response::Response,
+};
+use portcullis_authority::{Caller, Meta, Refusal};
+use portcullis_kernel::refusal::Code;
+use rmcp::model::JsonObject;
+use serde_json::{Value, json};
+
+use super::{
+    schema::member,
+    tool::{Bound, Runs, To, home},
+};
+use crate::{app::App, call::Call, operation::Operation, router::idempotency_key};
+
+/// How long `delegate_task` waits for the reply unless told otherwise, in seconds.
+pub(super) const DELEGATE_WAIT_S: u64 = 120;
+/// The longest it waits, in seconds.
+pub(super) const DELEGATE_WAIT_S_MAX: u64 = 600;
+/// The longest `wait_for_request` waits, in seconds.
+pub(super) const REQUEST_WAIT_S_MAX: u64 = 30;
+/// The longest `check_task_status` waits, in seconds.
+pub(super) const TASK_WAIT_S_MAX: u64 = 30;
+/// The longest one request to a route waits, in seconds.
+const STEP_S: u64 = 30;
+/// Largest answer of a route that a tool passes on, in bytes.
+const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Who is at the door, and with which request.
+#[derive(Clone)]
+pub(super) struct Visitor {
+    pub(super) app: App,
+    pub(super) caller: Caller,
+    pub(super) meta: Meta,
+    pub(super) peer: IpAddr,
+}
+
+/// What a tool call ended in, other than a refusal.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Outcome {
+    /// It is so.
+    Done(Value),
+    /// Nothing has changed; a human decides.
+    Held(Value),
+}
+
+fn invalid(reason: impl Into<String>) -> Refusal {
+    Refusal::because(Code::InvalidField, reason)
+}
+
+/// A request to a route, before it is sent.
+struct Asked {
+    path: Vec<(String, String)>,
+    query: Vec<(String, String)>,
+    body: JsonObject,
+    meta: Meta,
+    wait_s: u64,
+}
+
+fn text(name: &str, value: Value) -> Result<String, Refusal> {
+    match value {
+        Value::String(text) if !text.contains('\0') => Ok(text),
+        Value::Number(number) => Ok(number.to_string()),
+        _ => Err(invalid(format!("`{name}` is a text"))),
+    }
+}
+
+/// Sorts the arguments into a request. One that the tool does not have is refused: what is ignored cannot be meant.
+fn asked(visitor: &Visitor, bound: &Bound, mut arguments: JsonObject, dry_run: bool) -> Result<Asked, Refusal> {
+    let mut asked = Asked {
+        path: Vec::new(),
+        query: Vec::new(),
+        body: JsonObject::new(),
+        meta: Meta { dry_run, ..visitor.meta.clone() },
+        wait_s: 0,
+    };
+    for arg in bound.tool.args {
+        // Where a schema says that it may be null, null is the same as nothing.
+        let given = arguments.remove(arg.name).filter(|value| !value.is_null());
+        match (arg.to, given) {
+            (To::Path(name), Some(value)) => asked.path.push((name.to_owned(), text(arg.name, value)?)),
+            (To::Path(_), None) => return Err(invalid(format!("missing argument `{}`", arg.name))),
+            (To::Home(name), given) => {
+                let own = || home(&visitor.caller).map(|home| Value::String(home.to_string()));
+                let value = given.or_else(own).ok_or_else(|| invalid(format!("missing argument `{}`", arg.name)))?;
+                asked.path.push((name.to_owned(), text(arg.name, value)?));
+            }
+            (To::BodyOr(otherwise), given) => {
+                asked.body.insert(arg.name.to_owned(), given.unwrap_or_else(|| otherwise.into()));
+            }
+            (To::Body | To::As(_), Some(value)) => {
+                asked.body.insert(member(arg).unwrap_or(arg.name).to_owned(), value);
+            }
+            (To::Query(name), Some(value)) => asked.query.push((name.to_owned(), text(arg.name, value)?)),
+            (To::Key, Some(value)) => asked.meta.idempotency_key = Some(idempotency_key(&text(arg.name, value)?)?),
+            (To::Wait(otherwise, max), given) => {
+                let seconds = given.map_or(Some(otherwise), |value| value.as_u64()).filter(|seconds| *seconds <= max);
+                asked.wait_s = seconds.ok_or_else(|| invalid(format!("`{}` is 0 to {max} seconds", arg.name)))?;
+            }
+            (To::Body | To::As(_) | To::Query(_) | To::Key, None) => {}
+        }
+    }
+    if arguments.is_empty() { Ok(asked) } else { Err(invalid("an argument that this tool does not have")) }
+}
+
+/// The one way from a tool to what it does: the handler of a route, as the caller.
+async fn send(visitor: &Visitor, operation: &Operation, asked: Asked, has_body: bool) -> Result<(StatusCode, Value), Refusal> {
+    let mut headers = HeaderMap::new();
+    let mut body = Bytes::new();
+    if has_body {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        body = Value::Object(asked.body).to_string().into();
+    }
+    if let Some(key) = asked.meta.idempotency_key.as_deref().and_then(|key| key.parse::<HeaderValue>().ok()) {
+        headers.insert(HeaderName::from_static("idempotency-key"), key);
+    }
+    let mut query = asked.query;
+    if asked.meta.dry_run {
+        query.push(("dry_run".to_owned(), "true".to_owned()));
+    }
+    let call = Call {
+        app: visitor.app.clone(),
+        caller: Some(visitor.caller.clone()),
+        path: asked.path,
+        query,
+        headers,
+        body,
+        meta: asked.meta,
+        peer: visitor.peer,
+    };
+    read((operation.handler)(call).await?).await
+}
+
+async fn read(response: Response) -> Result<(StatusCode, Value), Refusal> {
+    let status = response.status();
+    let unreadable = |text: String| {
+        let mut refusal = Refusal::new(Code::Internal);
+        refusal.internal = Some(text);
+        refusal
+    };
+    let bytes = axum::body::to_bytes(response.into_body(), ANSWER_BYTES_MAX).await;
+    let bytes = bytes.map_err(|error| unreadable(error.to_string()))?;
+    let body = serde_json::from_slice(&bytes).map_err(|error| unreadable(error.to_string()))?;
+    Ok((status, body))
+}
+
+/// Runs a tool.
+pub(super) async fn run(visitor: &Visitor, bound: &Bound, arguments: JsonObject) -> Result<Outcome, Refusal> {
+    match bound.tool.runs {
+        Runs::Route => route(visitor, bound, arguments, false).await,
+        Runs::Delegate => delegate(visitor, bound, arguments).await,
+        Runs::Plan => plan(visitor, arguments).await,
+    }
+}
+
+async fn route(visitor: &Visitor, bound: &Bound, arguments: JsonObject, dry_run: bool) -> Result<Outcome, Refusal> {
+    let mut asked = asked(visitor, bound, arguments, dry_run)?;
+    if asked.wait_s > 0 {
+        asked.query.push(("wait".to_owned(), asked.wait_s.to_string()));
+    }
+    let (status, body) = send(visitor, &bound.operation, asked, bound.has_body()).await?;
+    if status == StatusCode::ACCEPTED {
+        return Ok(Outcome::Held(body));
+    }
+    Ok(Outcome::Done(match (bound.tool.list, body) {
+        (Some(list), items) if !dry_run => json!({list: items}),
+        (_, Value::Object(mut members)) => {
+            if bound.tool.does.is_decided() && !dry_run {
+                members.entry("status").or_insert_with(|| "done".into());
+            }
+            Value::Object(members)
+        }
+        (_, other) => other,
+    }))
+}
+
+/// Sends a message and waits for its end. Whoever waits changes nothing: the task goes on without.
+async fn delegate(visitor: &Visitor, bound: &Bound, arguments: JsonObject) -> Result<Outcome, Refusal> {
+    let request = asked(visitor, bound, arguments, false)?;
+    let (wait_s, path) = (request.wait_s, request.path.clone());
+    let (_, sent) = send(visitor, &bound.operation, request, true).await?;
+    let id = sent.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let look = visitor.app.mcp.tools.iter().find(|tool| tool.operation.id == "message_get");
+    let look = look.ok_or_else(|| Refusal::new(Code::Internal))?;
+    let until = tokio::time::Instant::now() + Duration::from_secs(wait_s);
+    loop {
+        let left = until.saturating_duration_since(tokio::time::Instant::now());
+        let wait = left.as_secs().min(STEP_S);
+        let mut path = path.clone();
+        path.push(("message".to_owned(), id.clone()));
+        let query = vec![("wait".to_owned(), wait.to_string())];
+        let again = Asked { path, query, body: JsonObject::new(), meta: visitor.meta.clone(), wait_s: 0 };
+        let (_, view) = send(visitor, &look.operation, again, false).await?;
+        let status = view.get("status").cloned().unwrap_or_default();
+        let waits = matches!(status.as_str(), Some("queued" | "delivered"));
+        if !waits || left.as_secs() == 0 || *visitor.app.stopping.borrow() {
+            return Ok(Outcome::Done(json!({"task_id": id, "status": status, "reply": view["reply"], "error": view["error"]})));
+        }
+    }
+}
+
+async fn plan(visitor: &Visitor, mut arguments: JsonObject) -> Result<Outcome, Refusal> {
+    let (tool, inner) = (arguments.remove("tool"), arguments.remove("arguments"));
+    let (Some(Value::String(name)), Some(Value::Object(inner)), true) = (tool, inner, arguments.is_empty()) else {
+        return Err(invalid("`plan` takes `tool`, a text, and `arguments`, an object, and nothing else"));
+    };
+    let found = visitor.app.mcp.tools.iter().find(|bound| bound.tool.name == name && bound.is_for(&visitor.caller));
+    let found = found.ok_or_else(|| invalid("you have no tool of this name"))?;
+    if !found.tool.does.is_decided() {
+        return Err(invalid("this tool only reads or speaks: there is nothing to plan"));
+    }
+    route(visitor, found, inner, true).await
+}
