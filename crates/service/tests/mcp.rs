@@ -271,7 +271,9 @@ fn a_task_reaches_a_peer_and_its_reply_comes_back() {
 /// Twelve workspaces on five levels below the root's, with siblings at each: id, and the index of its parent.
 async fn tree(world: &World) -> Vec<(String, Option<usize>)> {
     let mut all = vec![(world.root(), None)];
-    for (name, parent) in [("a", 0), ("b", 0), ("aa", 1), ("ab", 1), ("ba", 2), ("aaa", 3), ("aab", 3), ("aaaa", 6), ("baa", 5)] {
+    for (name, parent) in
+        [("a", 0), ("b", 0), ("aa", 1), ("ab", 1), ("ba", 2), ("aaa", 3), ("aab", 3), ("aaaa", 6), ("baa", 5)]
+    {
         let body = json!({"name": name, "parent_id": all[parent].0});
         all.push((world.owner().post("/workspaces", body).await.status(201).member("id"), Some(parent)));
     }
@@ -294,9 +296,13 @@ fn whom_one_sees_is_whom_one_reaches_from_every_position_of_a_tree() {
                 .collect();
             // Said a second time, and not by the code: parent, children, siblings.
             let related = |other: usize| {
-                other != at && (Some(other) == *parent || all[other].1 == Some(at) || (parent.is_some() && all[other].1 == *parent))
+                other != at
+                    && (Some(other) == *parent
+                        || all[other].1 == Some(at)
+                        || (parent.is_some() && all[other].1 == *parent))
             };
-            let expected: BTreeSet<_> = (0..all.len()).filter(|other| related(*other)).map(|other| all[other].0.clone()).collect();
+            let expected: BTreeSet<_> =
+                (0..all.len()).filter(|other| related(*other)).map(|other| all[other].0.clone()).collect();
             assert_eq!(seen, expected, "from {at}");
             for (other, (target, _)) in all.iter().enumerate().filter(|(other, _)| *other != at) {
                 let task = json!({"workspace_id": target, "task": format!("from {at} to {other}"), "wait_s": 0});
@@ -305,7 +311,11 @@ fn whom_one_sees_is_whom_one_reaches_from_every_position_of_a_tree() {
                     assert_eq!(given.done()["status"], "queued", "from {at} to {other}");
                 } else {
                     let body = given.structured();
-                    assert_eq!((&given.result["isError"], &body["retryable"]), (&json!(true), &json!(false)), "from {at} to {other}: {body:#}");
+                    assert_eq!(
+                        (&given.result["isError"], &body["retryable"]),
+                        (&json!(true), &json!(false)),
+                        "from {at} to {other}: {body:#}"
+                    );
                     World::only_audited(&changed);
                 }
             }

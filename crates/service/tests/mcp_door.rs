@@ -41,7 +41,8 @@ fn nobody_is_let_in_without_a_bearer_and_is_told_where_the_metadata_is() {
                 let answer = modern(&actor, "server/discover").post(path, hello.clone()).await;
                 answer.refused(401, code);
                 let challenge = answer.headers["www-authenticate"].to_str().expect("text");
-                let metadata = format!("resource_metadata=\"{}/.well-known/oauth-protected-resource{path}\"", world.url);
+                let metadata =
+                    format!("resource_metadata=\"{}/.well-known/oauth-protected-resource{path}\"", world.url);
                 assert!(challenge.starts_with("Bearer ") && challenge.contains(&metadata), "{challenge}");
                 let named = challenge.split('"').rev().nth(1).expect("a URL").trim_start_matches(&world.url).to_owned();
                 let found = world.nobody().get(&named).await;
@@ -55,11 +56,17 @@ fn nobody_is_let_in_without_a_bearer_and_is_told_where_the_metadata_is() {
         let answer = modern(&world.bearer(&token), "server/discover").post("/mcp", hello).await;
         answer.refused(403, "SCOPE_MISSING");
         let challenge = answer.headers["www-authenticate"].to_str().expect("text");
-        assert!(challenge.contains("error=\"insufficient_scope\"") && challenge.contains("workspaces:read"), "{challenge}");
+        assert!(
+            challenge.contains("error=\"insufficient_scope\"") && challenge.contains("workspaces:read"),
+            "{challenge}"
+        );
         // The workspace in the path is a claim, and only its own agent's claim holds.
         let other = world.workspace("other").await;
         let stranger = world.agent_of(&other).await;
-        modern(&stranger, "server/discover").post(&workspace, message(1, "server/discover", json!({}))).await.refused(404, "NOT_FOUND");
+        modern(&stranger, "server/discover")
+            .post(&workspace, message(1, "server/discover", json!({})))
+            .await
+            .refused(404, "NOT_FOUND");
         Tools::of(&stranger).at(&other).call("list_peers", json!({})).await.done();
         world
     });
@@ -158,7 +165,11 @@ fn frames_that_are_not_what_they_should_be_get_an_error_and_do_nothing() {
         let text = |value: &Value| value.to_string().into_bytes();
         let arguments = json!({"key": "K", "value": "v".repeat(1024 * 1024 + 1)});
         let large = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "set_workspace_secret", "arguments": arguments}});
-        let deep = format!("{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{}1{}}}", "[".repeat(90), "]".repeat(90));
+        let deep = format!(
+            "{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{}1{}}}",
+            "[".repeat(90),
+            "]".repeat(90)
+        );
         let bodies: Vec<(&str, Vec<u8>)> = vec![
             ("empty", Vec::new()),
             ("no JSON", b"tools/call".to_vec()),
@@ -186,7 +197,8 @@ fn frames_that_are_not_what_they_should_be_get_an_error_and_do_nothing() {
                 assert!(answer.status < 500, "{what}: {} {}", answer.status, answer.text);
                 let answered = events(&answer);
                 let error = answered.last().unwrap_or(&answer.json);
-                let defined = error["error"]["code"].is_i64() || error["code"].is_string() || error["result"]["isError"] == true;
+                let defined =
+                    error["error"]["code"].is_i64() || error["code"].is_string() || error["result"]["isError"] == true;
                 assert!(defined || answer.status == 202, "{what}: {} {}", answer.status, answer.text);
             }
         }
@@ -201,7 +213,9 @@ fn heads_that_contradict_the_frame_are_refused() {
     each_engine(Config::default(), |world| async move {
         let child = world.workspace("child").await;
         let agent = world.agent_of(&child).await;
-        let call = || message(1, "tools/call", json!({"name": "set_workspace_secret", "arguments": {"key": "K", "value": "v"}}));
+        let call = || {
+            message(1, "tools/call", json!({"name": "set_workspace_secret", "arguments": {"key": "K", "value": "v"}}))
+        };
         let right = modern(&agent, "tools/call").with("mcp-name", "set_workspace_secret");
         for (what, actor) in [
             ("another tool", right.without("mcp-name").with("mcp-name", "list_peers")),
@@ -209,7 +223,10 @@ fn heads_that_contradict_the_frame_are_refused() {
             ("another method", right.without("mcp-method").with("mcp-method", "tools/list")),
             ("no method", right.without("mcp-method")),
             ("another revision", right.without("mcp-protocol-version").with("mcp-protocol-version", LEGACY)),
-            ("an unheard-of revision", right.without("mcp-protocol-version").with("mcp-protocol-version", "2031-01-01")),
+            (
+                "an unheard-of revision",
+                right.without("mcp-protocol-version").with("mcp-protocol-version", "2031-01-01"),
+            ),
         ] {
             let (answer, changed) = world.changed(actor.post("/mcp", call())).await;
             assert_eq!(answer.status, 400, "{what}: {}", answer.text);

@@ -40,12 +40,28 @@ fn the_root_cannot_write_to_itself_by_any_tool_or_credential_it_can_hold() {
             let generation = world.generation(&root).await;
             for tools in [Tools::of(&actor), Tools::of(&actor).at(&root)] {
                 for (tool, arguments, code) in [
-                    ("set_workspace_secret", json!({"workspace_id": root, "key": "MODEL_KEY", "value": VALUE}), "CONCIERGE_SELF_WRITE_BLOCKED"),
-                    ("set_workspace_secret", json!({"key": "MODEL_KEY", "value": VALUE}), "CONCIERGE_SELF_WRITE_BLOCKED"),
-                    ("delete_workspace_secret", json!({"workspace_id": root, "key": "MODEL_KEY"}), "CONCIERGE_SELF_WRITE_BLOCKED"),
+                    (
+                        "set_workspace_secret",
+                        json!({"workspace_id": root, "key": "MODEL_KEY", "value": VALUE}),
+                        "CONCIERGE_SELF_WRITE_BLOCKED",
+                    ),
+                    (
+                        "set_workspace_secret",
+                        json!({"key": "MODEL_KEY", "value": VALUE}),
+                        "CONCIERGE_SELF_WRITE_BLOCKED",
+                    ),
+                    (
+                        "delete_workspace_secret",
+                        json!({"workspace_id": root, "key": "MODEL_KEY"}),
+                        "CONCIERGE_SELF_WRITE_BLOCKED",
+                    ),
                     ("set_org_secret", json!({"key": "INHERITED", "value": VALUE}), "CONCIERGE_SELF_WRITE_BLOCKED"),
                     ("delete_org_secret", json!({"key": "INHERITED"}), "CONCIERGE_SELF_WRITE_BLOCKED"),
-                    ("mint_workspace_token", json!({"workspace_id": root, "deliver_to": {"workspace_id": root, "key": "TOKEN"}}), "SELF_INTERRUPTION_BLOCKED"),
+                    (
+                        "mint_workspace_token",
+                        json!({"workspace_id": root, "deliver_to": {"workspace_id": root, "key": "TOKEN"}}),
+                        "SELF_INTERRUPTION_BLOCKED",
+                    ),
                     ("restart_workspace", json!({"workspace_id": root}), "SELF_INTERRUPTION_BLOCKED"),
                     ("pause_workspace", json!({"workspace_id": root}), "SELF_INTERRUPTION_BLOCKED"),
                     ("deprovision_workspace", json!({"workspace_id": root}), "SELF_INTERRUPTION_BLOCKED"),
@@ -56,7 +72,11 @@ fn the_root_cannot_write_to_itself_by_any_tool_or_credential_it_can_hold() {
                     let (given, changed) = world.changed(tools.call(tool, arguments.clone())).await;
                     let body = given.refused(code);
                     let what = format!("{} {name}: {tool} {arguments}: {body:#}", world.db.engine);
-                    assert_eq!((&body["retryable"], &body["denied_class"]), (&json!(false), &json!("structural")), "{what}");
+                    assert_eq!(
+                        (&body["retryable"], &body["denied_class"]),
+                        (&json!(false), &json!("structural")),
+                        "{what}"
+                    );
                     assert!(body["next_step"].as_str().is_some_and(|next| next.contains("human")), "{what}");
                     assert!(given.words().contains("do not try another way"), "{what}");
                     World::only_audited(&changed);
@@ -113,8 +133,13 @@ fn arguments(tool: &str, child: &str, approval: &str, token: &str) -> Value {
         "mint_org_token" => json!({"name": "mine"}),
         "revoke_org_token" => json!({"id": token}),
         "provision_workspace" => json!({"name": "new"}),
-        "get_workspace" | "deprovision_workspace" | "restart_workspace" | "pause_workspace" | "resume_workspace"
-        | "list_workspace_secrets" | "mint_workspace_token" => at(json!({})),
+        "get_workspace"
+        | "deprovision_workspace"
+        | "restart_workspace"
+        | "pause_workspace"
+        | "resume_workspace"
+        | "list_workspace_secrets"
+        | "mint_workspace_token" => at(json!({})),
         _ => json!({}),
     }
 }
@@ -157,7 +182,10 @@ fn no_tool_decides_reads_a_value_or_gives_a_token() {
                 assert!(!has_token(&text), "`{name}` gave a token: {text}");
                 assert!(!text.contains(ADMIN), "{text}");
                 let state = world.owner().get(&format!("/approvals/{held}")).await.json["status"].clone();
-                assert!(state == "pending" || name == "withdraw_request" || state == "withdrawn", "`{name}` decided: {state}");
+                assert!(
+                    state == "pending" || name == "withdraw_request" || state == "withdrawn",
+                    "`{name}` decided: {state}"
+                );
             }
             // Names that could be tried all the same.
             for name in ["decide_approval", "approve_request", "respond_request", "get_secret", "reveal_secret"] {
