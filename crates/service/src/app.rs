@@ -6,7 +6,7 @@ use portcullis_authority::Authority;
 use tokio::sync::watch;
 
 /// How the service presents itself.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// The session cookie is `Secure` and named `__Host-portcullis`. False only for plain HTTP on loopback.
     pub secure_cookies: bool,

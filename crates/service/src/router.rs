@@ -135,12 +135,14 @@ async fn serve(
     }
     let caller = match operation.auth {
         Auth::Public => None,
-        Auth::Caller => Some(authenticate(app, &parts.headers).await?),
-        Auth::Bearer => Some(authenticate_bearer(app, &parts.headers).await?),
+        Auth::Caller | Auth::Bearer => Some(authenticate(app, &parts.headers).await?),
     };
     if let Some(caller) = &caller {
         *who = caller.principal().to_string();
         csrf(caller, &parts.method, &parts.headers)?;
+        if operation.auth == Auth::Bearer {
+            program(caller)?;
+        }
     }
     let path = path.map_err(|_| Refusal::because(Code::InvalidRequest, "the path is not UTF-8"))?;
     let path = path.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
@@ -169,13 +171,20 @@ pub(crate) async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Calle
     }
 }
 
-/// A bearer, and nothing else: for the doors of programs, and where an agent shows the token it has.
+/// A bearer, and nothing else: for the one public route where an agent shows the token it has.
 pub(crate) async fn authenticate_bearer(app: &App, headers: &HeaderMap) -> Result<Caller, Refusal> {
     if headers.contains_key(header::AUTHORIZATION) {
         authenticate(app, headers).await
     } else {
         Err(Refusal::new(Code::Unauthenticated))
     }
+}
+
+/// A console session is a person's, and a page that a browser shows can ride on it: it does not open a door of programs.
+fn program(caller: &Caller) -> Result<(), Refusal> {
+    let session = caller.kind() == Some(CredentialKind::Session);
+    let reason = "this is for programs with a token of their own";
+    if session { Err(Refusal::because(Code::NotEntitled, reason)) } else { Ok(()) }
 }
 
 /// The session cookie, if exactly one came.

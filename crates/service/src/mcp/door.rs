@@ -134,6 +134,9 @@ async fn serve<S: ServerHandler + Send + 'static>(
     call.only_query(&[])?;
     origin::check(&call.app, &call.headers)?;
     at_home(&call)?;
+    if method != Method::POST {
+        call.no_body()?;
+    }
     let (caller, app) = (call.caller()?.clone(), call.app.clone());
     if !app.mcp.tools.iter().any(|bound| bound.is_for(&caller)) {
         let mut scopes: Vec<_> = app.mcp.tools.iter().map(|bound| bound.tool.scope.as_str()).collect();
@@ -194,6 +197,11 @@ fn request(call: &Call, method: &Method, caller: &portcullis_authority::Caller) 
     let mut request = Request::new(Body::from(call.body.clone()));
     *request.method_mut() = method.clone();
     *request.headers_mut() = call.headers.clone();
+    // Whoever does not say what it accepts accepts anything (RFC 9110 §12.5.1); the SDK wants it said.
+    if call.header("accept")?.is_none_or(|accept| accept.contains("*/*")) {
+        let both = HeaderValue::from_static("application/json, text/event-stream");
+        request.headers_mut().insert(header::ACCEPT, both);
+    }
     // The SDK hands the head of the request around; what authenticates has done its work.
     request.headers_mut().remove(header::AUTHORIZATION);
     request.headers_mut().remove(header::COOKIE);

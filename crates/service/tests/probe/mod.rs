@@ -36,6 +36,11 @@ pub fn samples(value: &str) -> Vec<(&'static str, &'static str, Option<Value>, S
     let version = || Some(json!({"version": 1}));
     let import = || Some(json!({"format": "env", "content": format!("SAMPLE='{value}'\n"), "apply": true}));
     let description = || Some(json!({"description": "why"}));
+    let hello = || {
+        let client = json!({"name": value, "version": "1"});
+        let params = json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": client});
+        Some(json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params}))
+    };
     let decide = || Some(json!({"decision": "approved"}));
     vec![
         ("health", "", None, Public),
@@ -154,6 +159,15 @@ pub fn samples(value: &str) -> Vec<(&'static str, &'static str, Option<Value>, S
         ("activity_list", "", None, Refused),
         ("message_get", "", None, Refused),
         ("message_cancel", "", None, Refused),
+        ("mcp", "", hello(), OnlyItsOwn),
+        ("mcp_listen", "", None, Refused),
+        ("mcp_end", "", None, Refused),
+        ("workspace_mcp", "", hello(), Refused),
+        ("workspace_mcp_listen", "", None, Refused),
+        ("workspace_mcp_end", "", None, Refused),
+        ("mcp_metadata", "", None, Public),
+        ("mcp_metadata_mcp", "", None, Public),
+        ("mcp_metadata_workspace", "", None, Public),
         ("message_notify", "", Some(json!({"message": format!("{value} is what I have")})), Refused),
     ]
 }
