@@ -2,6 +2,7 @@
 
 mod bench;
 mod ci;
+mod clients;
 mod matrix;
 mod refusals;
 mod test;
@@ -43,6 +44,12 @@ pub const COMMANDS: &[Command] = &[
         arguments: "[--accept]",
         about: "the published refusal codes, compared with the code; --accept writes them anew",
         run: refusals::run,
+    },
+    Command {
+        name: "clients",
+        arguments: "",
+        about: "only installs the official MCP and A2A clients that tests use, and says where",
+        run: clients::run,
     },
     Command {
         name: "tools",

@@ -14,7 +14,9 @@ use portcullis_authority::testkit_db::TestDb;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+pub mod clients;
 pub mod fleet;
+pub mod proxy;
 
 /// Crash points of runs, turns and their supervisor. `crash_agents.rs` crashes at each of them.
 pub const AGENT_POINTS: [&str; 8] = [

@@ -9,11 +9,7 @@ use axum::{
 };
 use futures_util::{StreamExt, stream};
 use portcullis_authority::{Presented, Refusal};
-use portcullis_kernel::{
-    id::WorkspaceId,
-    refusal::Code,
-    scope::Scope,
-};
+use portcullis_kernel::{id::WorkspaceId, refusal::Code, scope::Scope};
 use rmcp::ServerHandler;
 use serde_json::{Value, json};
 
@@ -37,9 +33,16 @@ const LOOK: Duration = Duration::from_secs(10);
 const REASON_BYTES_MAX: usize = 512;
 
 pub(crate) fn operations() -> Vec<Operation> {
-    let post = Operation::new("mcp", Method::POST, "/mcp", "A message of an MCP client", |call| product(call, Method::POST)).bearer();
-    let get = Operation::new("mcp_listen", Method::GET, "/mcp", "Messages to an MCP session", |call| product(call, Method::GET)).bearer();
-    let end = Operation::new("mcp_end", Method::DELETE, "/mcp", "End an MCP session", |call| product(call, Method::DELETE)).bearer();
+    let post =
+        Operation::new("mcp", Method::POST, "/mcp", "A message of an MCP client", |call| product(call, Method::POST))
+            .bearer();
+    let get = Operation::new("mcp_listen", Method::GET, "/mcp", "Messages to an MCP session", |call| {
+        product(call, Method::GET)
+    })
+    .bearer();
+    let end =
+        Operation::new("mcp_end", Method::DELETE, "/mcp", "End an MCP session", |call| product(call, Method::DELETE))
+            .bearer();
     let metadata = Operation::new(
         "mcp_metadata",
         Method::GET,
@@ -123,7 +126,11 @@ fn at_home(call: &Call) -> Result<(), Refusal> {
     if named && home(call.caller()?) != Some(call.path("id")?) { Err(Refusal::new(Code::NotFound)) } else { Ok(()) }
 }
 
-async fn serve<S: ServerHandler + Send + 'static>(served: &Served<S>, call: Call, method: Method) -> Result<Response, Refusal> {
+async fn serve<S: ServerHandler + Send + 'static>(
+    served: &Served<S>,
+    call: Call,
+    method: Method,
+) -> Result<Response, Refusal> {
     call.only_query(&[])?;
     origin::check(&call.app, &call.headers)?;
     at_home(&call)?;
@@ -179,7 +186,10 @@ fn message(body: &[u8]) -> Result<Value, Result<Response, Refusal>> {
     match crate::json::read::<Value>(body) {
         Err(refusal) => wrong(-32700, &refusal),
         Ok(message) if message.is_object() => Ok(message),
-        Ok(_) => wrong(-32600, &Refusal::because(Code::InvalidRequest, "one JSON-RPC message a request; batches are not taken")),
+        Ok(_) => wrong(
+            -32600,
+            &Refusal::because(Code::InvalidRequest, "one JSON-RPC message a request; batches are not taken"),
+        ),
     }
 }
 
@@ -235,7 +245,8 @@ async fn worded(call: &Call, response: Response) -> Result<Response, Refusal> {
 fn while_live(call: &Call, response: Response) -> Response {
     let authority = call.app.authority.clone();
     let bearer = call.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let token = zeroize::Zeroizing::new(bearer.split_once(' ').map(|(_, token)| token.trim().to_owned()).unwrap_or_default());
+    let token =
+        zeroize::Zeroizing::new(bearer.split_once(' ').map(|(_, token)| token.trim().to_owned()).unwrap_or_default());
     response.map(|body| {
         let state = (body.into_data_stream(), authority, token);
         Body::from_stream(stream::unfold(state, |(mut body, authority, token)| async move {

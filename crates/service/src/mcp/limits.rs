@@ -8,7 +8,10 @@ use std::{
     time::Instant,
 };
 
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::{Clock, DefaultClock}};
+use governor::{
+    DefaultKeyedRateLimiter, Quota, RateLimiter,
+    clock::{Clock, DefaultClock},
+};
 use portcullis_authority::Refusal;
 use portcullis_kernel::{refusal::Code, subject::Principal};
 

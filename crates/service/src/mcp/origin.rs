@@ -12,7 +12,10 @@ use crate::app::App;
 /// How the caller reaches us: the public URL, or the host it named.
 pub(super) fn base_url(app: &App, headers: &HeaderMap) -> String {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
-    app.settings.public_url.as_deref().map_or_else(|| format!("http://{host}"), |url| url.trim_end_matches('/').to_owned())
+    app.settings
+        .public_url
+        .as_deref()
+        .map_or_else(|| format!("http://{host}"), |url| url.trim_end_matches('/').to_owned())
 }
 
 /// Refuses a name that is not ours, and an origin that is not where we are. An address cannot be rebound, so each address
@@ -23,14 +26,20 @@ pub(super) fn check(app: &App, headers: &HeaderMap) -> Result<(), Refusal> {
     let host = hosts.next().and_then(|host| host.to_str().ok()).and_then(|host| host.parse::<Uri>().ok());
     let Some(host) = host.filter(|_| hosts.next().is_none()) else { return refused("Host") };
     let public = app.settings.public_url.as_deref().and_then(|url| url.parse::<Uri>().ok());
-    let named = |known: &Option<Uri>| known.as_ref().and_then(Uri::host).is_some_and(|name| host.host().is_some_and(|own| own.eq_ignore_ascii_case(name)));
+    let named = |known: &Option<Uri>| {
+        known
+            .as_ref()
+            .and_then(Uri::host)
+            .is_some_and(|name| host.host().is_some_and(|own| own.eq_ignore_ascii_case(name)))
+    };
     let agents = app.agents.as_ref().and_then(|(_, agents)| agents.url.parse::<Uri>().ok());
     if !(host.host().is_some_and(is_unnamed) || named(&public) || named(&agents)) {
         return refused("Host");
     }
     let mut origins = headers.get_all(header::ORIGIN).iter();
     let Some(origin) = origins.next() else { return Ok(()) };
-    let origin = origin.to_str().ok().and_then(|origin| origin.parse::<Uri>().ok()).filter(|_| origins.next().is_none());
+    let origin =
+        origin.to_str().ok().and_then(|origin| origin.parse::<Uri>().ok()).filter(|_| origins.next().is_none());
     let same = |known: &Uri| {
         origin.as_ref().and_then(Uri::authority).zip(known.authority()).is_some_and(|(one, two)| one == two)
     };

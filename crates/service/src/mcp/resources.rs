@@ -21,8 +21,18 @@ pub(super) fn list() -> Vec<Resource> {
         Resource::new(uri, name).with_title(title).with_description(description).with_mime_type("application/json")
     };
     vec![
-        resource(REFUSALS, "refusals", "Refusals", "Every code a refusal can have: what it means, whether to retry, what to do next."),
-        resource(ME, "me", "What you may do", "Who you are to Portcullis, your scopes, your tools, and when your token expires."),
+        resource(
+            REFUSALS,
+            "refusals",
+            "Refusals",
+            "Every code a refusal can have: what it means, whether to retry, what to do next.",
+        ),
+        resource(
+            ME,
+            "me",
+            "What you may do",
+            "Who you are to Portcullis, your scopes, your tools, and when your token expires.",
+        ),
     ]
 }
 

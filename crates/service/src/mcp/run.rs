@@ -109,7 +109,12 @@ fn asked(visitor: &Visitor, bound: &Bound, mut arguments: JsonObject, dry_run: b
 }
 
 /// The one way from a tool to what it does: the handler of a route, as the caller.
-async fn send(visitor: &Visitor, operation: &Operation, asked: Asked, has_body: bool) -> Result<(StatusCode, Value), Refusal> {
+async fn send(
+    visitor: &Visitor,
+    operation: &Operation,
+    asked: Asked,
+    has_body: bool,
+) -> Result<(StatusCode, Value), Refusal> {
     let mut headers = HeaderMap::new();
     let mut body = Bytes::new();
     if has_body {
@@ -199,7 +204,9 @@ async fn delegate(visitor: &Visitor, bound: &Bound, arguments: JsonObject) -> Re
         let status = view.get("status").cloned().unwrap_or_default();
         let waits = matches!(status.as_str(), Some("queued" | "delivered"));
         if !waits || left.as_secs() == 0 || *visitor.app.stopping.borrow() {
-            return Ok(Outcome::Done(json!({"task_id": id, "status": status, "reply": view["reply"], "error": view["error"]})));
+            return Ok(Outcome::Done(
+                json!({"task_id": id, "status": status, "reply": view["reply"], "error": view["error"]}),
+            ));
         }
     }
 }

@@ -35,7 +35,8 @@ pub(super) fn input(tool: &Tool, operation: &Operation) -> Arc<JsonObject> {
         }
     }
     if tool.runs == Runs::Plan {
-        let plan = [("tool", "string", "The tool's name."), ("arguments", "object", "The arguments you would give it.")];
+        let plan =
+            [("tool", "string", "The tool's name."), ("arguments", "object", "The arguments you would give it.")];
         for (name, kind, about) in plan {
             properties.insert(name.to_owned(), json!({"type": kind, "description": about}));
             required.push(name);

@@ -70,8 +70,10 @@ fn result(bound: &Bound, outcome: Outcome) -> CallToolResult {
 fn refused(visitor: &Visitor, refusal: &Refusal) -> CallToolResult {
     let code = refusal.code;
     let next = refusal.next_step.as_deref().unwrap_or(code.next_step());
-    let again = if code.retryable() { "It may be retried later." } else { "Do not retry it, and do not try another way." };
-    let words = format!("REFUSED: {}: {}. Reason: {}. {again} Next step: {next}.", code.as_str(), code.error(), refusal.reason);
+    let again =
+        if code.retryable() { "It may be retried later." } else { "Do not retry it, and do not try another way." };
+    let words =
+        format!("REFUSED: {}: {}. Reason: {}. {again} Next step: {next}.", code.as_str(), code.error(), refusal.reason);
     let mut body = crate::problem::body(refusal, &visitor.meta.request_id);
     if let (Value::Object(members), Some(wait_ms)) = (&mut body, refusal.retry_after_ms) {
         members.insert("retry_after_ms".into(), wait_ms.into());
@@ -138,7 +140,10 @@ impl ServerHandler for Surface {
         let tools = &visitor.app.mcp.tools;
         let found = tools.iter().find(|bound| bound.tool.name == request.name && bound.is_for(&visitor.caller));
         let Some(bound) = found else {
-            return Err(ErrorData::invalid_params("you have no tool of this name; `tools/list` names those you have", None));
+            return Err(ErrorData::invalid_params(
+                "you have no tool of this name; `tools/list` names those you have",
+                None,
+            ));
         };
         let call = Self::call(visitor, bound, request.arguments.unwrap_or_default());
         tokio::pin!(call);

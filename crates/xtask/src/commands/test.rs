@@ -3,13 +3,14 @@
 //! It finds or installs what is missing, runs the tests on both engines and refuses to call a skipped test passed.
 
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::Stdio;
 
 use crate::libtest::Tally;
-use crate::{docker, postgres, step};
+use crate::{clients, docker, postgres, step};
 
-/// Builds the crash points in, for the tests that kill the writer at each of them.
-const FAILPOINTS: &str = "portcullis/failpoints";
+/// Builds the crash points in, for the tests that kill the writer at each of them, and what the MCP conformance suite calls.
+const FEATURES: &str = "portcullis/failpoints,portcullis/conformance";
 
 pub fn run(arguments: &[String]) -> Result<(), String> {
     let extra = match arguments.split_first() {
@@ -20,6 +21,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     step::announce("rustfmt and clippy", components)?;
     let binaries = step::announce("postgresql", postgres::ensure)?;
     step::announce("docker", docker::ensure)?;
+    let clients = step::announce("clients", clients::ensure)?;
     let cluster = step::announce("throw-away cluster", || postgres::Cluster::start(&binaries))?;
     let engine = step::announce("throw-away engine", docker::Engine::start)?;
 
@@ -28,7 +30,8 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     failures.extend(step::announce("format", format).err());
     failures.extend(step::announce("lints", lints).err());
     let mut tally = Tally::default();
-    failures.extend(step::announce("tests", || tests(extra, cluster.url(), engine.socket(), &mut tally)).err());
+    let places = Places { database: cluster.url(), engine: engine.socket(), clients: &clients };
+    failures.extend(step::announce("tests", || tests(extra, &places, &mut tally)).err());
     failures.extend(step::announce("engine removed", || engine.stop()).err());
     failures.extend(step::announce("cluster removed", || cluster.stop()).err());
 
@@ -63,16 +66,23 @@ fn format() -> Result<(), String> {
 }
 
 fn lints() -> Result<(), String> {
-    let scope = ["clippy", "--workspace", "--all-targets", "--features", FAILPOINTS];
+    let scope = ["clippy", "--workspace", "--all-targets", "--features", FEATURES];
     step::succeed(step::cargo().args(scope).args(["--", "-D", "warnings"]))
 }
 
+/// Where the tests find what is not theirs.
+struct Places<'a> {
+    database: &'a str,
+    engine: &'a str,
+    clients: &'a Path,
+}
+
 /// Runs all tests, passing their output through and adding up their results.
-fn tests(extra: &[String], database: &str, engine: &str, tally: &mut Tally) -> Result<(), String> {
+fn tests(extra: &[String], places: &Places, tally: &mut Tally) -> Result<(), String> {
     let mut command = step::cargo();
-    command.args(["test", "--workspace", "--features", FAILPOINTS, "--no-fail-fast"]).args(extra);
-    command.env("PORTCULLIS_TEST_POSTGRES_URL", database);
-    command.env(docker::VARIABLE, engine);
+    command.args(["test", "--workspace", "--features", FEATURES, "--no-fail-fast"]).args(extra);
+    command.env("PORTCULLIS_TEST_POSTGRES_URL", places.database);
+    command.env(docker::VARIABLE, places.engine).env(clients::VARIABLE, places.clients);
     // A test that lacks what it needs must fail here; elsewhere it may say that it was skipped.
     command.env("PORTCULLIS_TEST_REQUIRE_ALL", "1");
     command.stdin(Stdio::null()).stdout(Stdio::piped());
