@@ -41,7 +41,11 @@ pub async fn run(context: &Context, args: &ServeArgs) -> Result<Exit, Error> {
 
 /// Starts the service over an open organisation.
 pub async fn listen(authority: &Authority, settings: &Settings) -> Result<Running, Error> {
-    let service = ServiceSettings { secure_cookies: settings.secure_cookies(), version: env!("CARGO_PKG_VERSION") };
+    let service = ServiceSettings {
+        secure_cookies: settings.secure_cookies(),
+        public_url: settings.public_url.clone(),
+        version: env!("CARGO_PKG_VERSION"),
+    };
     let mut app = App::new(authority.clone(), service);
     if settings.agents.run {
         let (agents, shared) = (settings.agents.clone(), authority.clone());

@@ -10,6 +10,8 @@ use tokio::sync::watch;
 pub struct Settings {
     /// The session cookie is `Secure` and named `__Host-portcullis`. False only for plain HTTP on loopback.
     pub secure_cookies: bool,
+    /// Where people and agents reach this server, if that was configured; else a request's own words are believed.
+    pub public_url: Option<String>,
     /// Version that `/health` tells.
     pub version: &'static str,
 }
@@ -23,6 +25,8 @@ pub struct App {
     pub(crate) metrics: crate::telemetry::Metrics,
     /// What is known of running agents beside the database.
     pub(crate) live: Arc<crate::live::Live>,
+    /// Who waits for tasks of A2A.
+    pub(crate) places: Arc<crate::a2a::Places>,
     /// How agents are run, where this server runs any.
     pub(crate) agents: Option<(Arc<crate::supervisor::Runtimes>, crate::supervisor::Settings)>,
     /// True once the server stops: a request that waits for something else waits for this as well.
@@ -40,6 +44,7 @@ impl App {
             openapi,
             metrics: crate::telemetry::metrics(),
             live: Arc::default(),
+            places: Arc::default(),
             agents: None,
             stopping,
         }

@@ -6,6 +6,7 @@
 //! Every route is declared once, in [`registry`]: the router, the OpenAPI document and the refusal-coverage test walk the
 //! same list, so a route cannot exist that is not documented and not tested for refusal.
 
+mod a2a;
 mod app;
 mod call;
 mod events;
@@ -14,6 +15,7 @@ mod json;
 mod live;
 mod openapi;
 mod operation;
+mod presence;
 mod problem;
 mod router;
 pub mod runtime;

@@ -28,7 +28,10 @@ const HEADERS: [(&str, &str); 6] = [
 
 #[track_caller]
 fn guarded(answer: &Answer, what: &str, seen: &mut BTreeSet<String>) {
+    // A card may be kept for a moment, by the caller alone.
+    let kept = what.starts_with("a2a_card") && answer.status == 200;
     for (name, value) in HEADERS {
+        let value = if kept && name == "cache-control" { "private, max-age=60" } else { value };
         let found = answer.headers.get(name).and_then(|found| found.to_str().ok());
         assert_eq!(found, Some(value), "{what}: {name}");
     }
@@ -191,7 +194,8 @@ fn the_session_cookie_is_guarded_and_host_bound_where_the_connection_is_not_plai
         let cookie = |answer: &Answer| answer.headers["set-cookie"].to_str().expect("text").to_owned();
         let plain = cookie(world.nobody().post("/auth/login", login.clone()).await.status(200));
         assert!(plain.starts_with("portcullis=") && !plain.contains("Secure"), "a cookie");
-        let app = App::new(world.authority.clone(), Settings { secure_cookies: true, version: "test" });
+        let app =
+            App::new(world.authority.clone(), Settings { secure_cookies: true, public_url: None, version: "test" });
         let running =
             portcullis_service::start(app, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.expect("a server");
         let elsewhere = world.nobody().at(&format!("http://{}", running.address));
@@ -336,7 +340,8 @@ fn a_stream_ends_with_the_credential_it_was_opened_with_and_with_the_server() {
         stir(&world, &other).await;
         ends(&mut of_short).await;
 
-        let app = App::new(world.authority.clone(), Settings { secure_cookies: false, version: "test" });
+        let app =
+            App::new(world.authority.clone(), Settings { secure_cookies: false, public_url: None, version: "test" });
         let running =
             portcullis_service::start(app, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.expect("a server");
         let mut of_server = Events::open(&world.owner().at(&format!("http://{}", running.address)), "/events").await;
