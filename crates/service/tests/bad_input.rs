@@ -464,7 +464,8 @@ fn every_member_of_every_body_at_its_extremes_is_answered_below_500() {
         let fixture = Fixture::new(&world).await;
         let extremes =
             || vec![json!("\0"), json!("x".repeat(3_000)), json!(i64::MIN), json!(i64::MAX), json!(0), json!(["\0"])];
-        for sample in with_body(&fixture) {
+        // A stream does not end; its body is read by what reads that of a send.
+        for sample in with_body(&fixture).into_iter().filter(|sample| sample.id != "a2a_message_stream") {
             world.advance(60_000);
             let owner = probe::owner_again(&world).await;
             let members: Value = serde_json::from_slice(sample.body.as_deref().expect("a body")).expect("JSON");
@@ -606,7 +607,7 @@ fn random_requests_at_every_route_are_answered_below_500_and_every_refusal_has_a
                     continue;
                 }
                 if ENDLESS.contains(&sample.id) {
-                    // Twisted at length in `a2a_hostile.rs`.
+                    // Twisted at length in `a2a/hostile.rs`.
                     continue;
                 }
                 let answer = sent(&actor, sample.method.clone(), &path, body).await;

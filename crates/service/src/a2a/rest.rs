@@ -121,6 +121,7 @@ async fn list(call: &Call) -> Result<Response, Fault> {
 
 /// The id in the path, and the verb behind it.
 fn task_and_verb(call: &Call) -> Result<(String, Option<String>), Fault> {
+    call.path::<WorkspaceId>("id")?;
     let text: String = call.path("task")?;
     Ok(match text.split_once(':') {
         Some((task, verb)) => (task.to_owned(), Some(verb.to_owned())),

@@ -327,6 +327,13 @@ impl World {
         assert_eq!(*changed, BTreeMap::from([("audit", 1)]), "more than one audit event came of a refusal");
     }
 
+    /// Stops the server; the organisation stays open.
+    pub async fn shut_down(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.shutdown().await;
+        }
+    }
+
     /// Stops the server and closes the organisation, which stays in the database.
     pub async fn stop(mut self) -> TestDb {
         if let Some(running) = self.running.take() {

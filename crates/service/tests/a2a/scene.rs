@@ -1,6 +1,4 @@
 //! Agents that talk by A2A: a workspace with its agent, the requests of the protocol, and its streams read event by event.
-#![expect(dead_code, reason = "each test binary uses its own part of the scene")]
-#![expect(clippy::expect_used, reason = "a scene that cannot be set ends the test")]
 
 use reqwest::Method;
 use serde_json::{Value, json};

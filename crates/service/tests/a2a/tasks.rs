@@ -1,24 +1,18 @@
 //! A2A 1.0 by JSON-RPC, on both engines: a task is a message, the rules of the specification one by one, and nothing that
 //! is refused leaves a row.
 
-#![expect(clippy::expect_used, reason = "a scene that cannot be set ends the test")]
-
-mod a2a_scene;
-mod probe;
-mod world;
-
-use a2a_scene::{Unit, at_once, failed, message};
+use crate::scene::{Unit, at_once, failed, message};
+use crate::world::{World, each_engine};
 use portcullis_authority::Config;
 use portcullis_kernel::operator::Role;
 use serde_json::{Value, json};
-use world::{World, each_engine};
 
 /// Asserts that a call leaves nothing.
 async fn nothing<T>(world: &World, act: impl Future<Output = T>) -> T {
-    let before = probe::state(&world.db);
+    let before = crate::probe::state(&world.db);
     let (answer, changed) = world.changed(act).await;
     assert!(changed.is_empty(), "it left {changed:?}");
-    assert_eq!(probe::state(&world.db), before, "it changed something");
+    assert_eq!(crate::probe::state(&world.db), before, "it changed something");
     answer
 }
 
