@@ -558,7 +558,7 @@ fn the_a2a_socket_passes_everything_on_to_the_control_plane_under_the_agents_own
     let (status, text) = send("GET", "/tasks/none", None);
     assert_eq!((status, text.contains("NOT_FOUND")), (404, true), "{text}");
     let count = plane.see(|known| known.a2a.len());
-    for path in ["/%2e%2e/secrets/values", "/..%2fsecrets", "/x%2Fy"] {
+    for path in ["/..%2fsecrets", "/x%2Fy", "/x%00"] {
         assert_eq!(send("GET", path, None).0, 404, "{path}");
     }
     let (status, _) = send("POST", "/", Some(json!("x".repeat(2 << 20))));

@@ -103,6 +103,29 @@ fn a_stream_ends_with_its_credential_and_with_the_server() {
 }
 
 #[test]
+fn a_send_that_waits_is_given_the_task_as_it_is_when_the_server_stops() {
+    each_engine(Config::default(), async |mut world| {
+        let (unit, owner) = (Unit::new(&world, "one").await, world.owner());
+        let sent = json!({"message": message("m-1", "go")});
+        let db = &world.db;
+        let queued = async || {
+            while db.integer("SELECT COUNT(*) FROM messages") == 0 {
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+        };
+        let waits = {
+            let (unit, owner) = (Unit { id: unit.id.clone(), agent: owner.clone() }, owner.clone());
+            tokio::spawn(async move { unit.call(&owner, "SendMessage", sent).await })
+        };
+        queued().await;
+        world.shut_down().await;
+        let answer = waits.await.expect("an answer");
+        assert_eq!(Unit::result(&answer)["task"]["status"]["state"], "TASK_STATE_SUBMITTED", "{}", answer.text);
+        world
+    });
+}
+
+#[test]
 fn streams_and_waits_of_one_principal_are_limited_and_refused_before_anything_is_sent() {
     each_engine(Config::default(), async |world| {
         let (unit, owner) = (Unit::new(&world, "one").await, world.owner());
