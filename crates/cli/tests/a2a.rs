@@ -68,6 +68,39 @@ fn an_agent_that_dies_between_delivery_and_reply_has_executed_once_and_its_sende
 }
 
 #[test]
+fn the_socket_beside_an_agent_speaks_with_the_control_planes_voice_and_streams_as_it_comes() {
+    for db in databases() {
+        let engine = db.engine;
+        let fleet = Fleet::new(db, "");
+        let id = fleet.create("one", json!("process"), None);
+        fleet.settled(&id);
+        let socket = fleet.a2a_socket(&fleet.boot(&id));
+        let client = reqwest::Client::builder().unix_socket(socket).build().expect("a client");
+        let text = fleet.run(async {
+            let request = json!({
+                "jsonrpc": "2.0", "id": 1, "method": "SendStreamingMessage", "params": {"message": message("m-1", "to myself")},
+            });
+            let post = client.post("http://localhost/").header("a2a-version", "1.0");
+            let answer = post.header("content-type", "application/json").body(request.to_string()).send().await;
+            let answer = answer.expect("an answer");
+            assert_eq!(answer.headers()["content-type"], "text/event-stream", "{engine}");
+            answer.text().await.expect("the whole stream")
+        });
+        let events: Vec<Value> = text
+            .split("\n\n")
+            .filter_map(|block| block.strip_prefix("data: "))
+            .map(|data| serde_json::from_str(data).expect("JSON"))
+            .collect();
+        let last = events.last().expect("events");
+        assert_eq!(last["result"]["statusUpdate"]["status"]["state"], "TASK_STATE_COMPLETED", "{engine}: {text}");
+        // Written under the agent's own name, by the one path there is.
+        let sent = fleet.get(&format!("/workspaces/{id}/messages"))["messages"][0].clone();
+        assert_eq!((&sent["from"]["kind"], &sent["from"]["id"]), (&json!("agent"), &json!(id)), "{engine}: {sent}");
+        assert_eq!(sent["reply"], "to myself", "{engine}: {sent}");
+    }
+}
+
+#[test]
 fn the_card_of_a_built_in_agent_is_its_own_words_at_the_servers_address() {
     for db in databases() {
         let engine = db.engine;
