@@ -559,3 +559,20 @@ fn break_glass_is_off_unless_configured_and_then_an_owners_with_a_reason() {
         world
     });
 }
+
+/// The clock stands still, as it may for a millisecond or when it is set back: the last request is found by its place in
+/// the log.
+#[test]
+fn a_request_asked_again_after_it_was_taken_back_is_one_request_whatever_the_clock_says() {
+    each_engine(Config::default(), async |world| {
+        let (admin, body) = (world.admin(), json!({"name": "again"}));
+        for _ in 0..8 {
+            let asked = admin.post("/org/tokens", body.clone()).await.status(202).member("approval_id");
+            let same = admin.post("/org/tokens", body.clone()).await.status(202).member("approval_id");
+            assert_eq!(same, asked);
+            let path = format!("/approvals/{asked}/withdraw");
+            admin.send(Method::POST, &path, None).await.status(200);
+        }
+        world
+    });
+}

@@ -100,7 +100,7 @@ pub(crate) fn find_by_digest(conn: &mut Conn, digest: &[u8]) -> Result<Option<Ap
     let row = conn.query_opt(
         "/* approval_find_by_digest */ SELECT id, verb, workspace_id, key, requester_kind, requester_id, credential_id, deed_json, sealed, key_id, \
          shape_json, pins_json, policy_version, rule, reason, requirements_json, consequences_json, state, code, result_json, created_at, \
-         expires_at, ended_at, audit_id FROM approvals WHERE request_digest = $1 ORDER BY created_at DESC, id DESC LIMIT 1",
+         expires_at, ended_at, audit_id FROM approvals WHERE request_digest = $1 ORDER BY audit_id DESC LIMIT 1",
         params![digest],
     )?;
     row.as_ref().map(read).transpose()
