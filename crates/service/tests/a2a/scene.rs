@@ -122,8 +122,13 @@ impl Stream {
         Self { response, text: String::new() }
     }
 
-    /// The next event; `None` when the stream has ended. Panics where it waits for ever.
+    /// The next event; `None` when the stream has ended. Panics where it waits for ever, signs of life or not.
     pub async fn next(&mut self) -> Option<Value> {
+        let hang = std::time::Duration::from_secs(60);
+        tokio::time::timeout(hang, self.block()).await.expect("an event or the end")
+    }
+
+    async fn block(&mut self) -> Option<Value> {
         loop {
             if let Some((block, rest)) = self.text.split_once("\n\n") {
                 let data = block.strip_prefix("data: ").map(|data| serde_json::from_str(data).expect("JSON"));
@@ -133,8 +138,7 @@ impl Stream {
                     None => continue,
                 }
             }
-            let hang = std::time::Duration::from_secs(60);
-            let chunk = tokio::time::timeout(hang, self.response.chunk()).await.expect("an event or the end");
+            let chunk = self.response.chunk().await;
             self.text.push_str(std::str::from_utf8(&chunk.ok().flatten()?).expect("text"));
         }
     }
