@@ -10,6 +10,9 @@ use serde_json::Value;
 
 use super::{Ended, Killed, fed};
 
+/// How long a client may take, in seconds: one that waits for ever must fail its test, not hang it.
+const CLIENT_S: &str = "180";
+
 /// Where the clients are.
 pub struct Clients {
     folder: PathBuf,
@@ -36,7 +39,8 @@ pub fn clients(home: &Path) -> Option<Clients> {
 
 impl Clients {
     fn alone(&self, program: impl AsRef<Path>) -> Command {
-        let mut command = Command::new(self.folder.join(program));
+        let mut command = Command::new("timeout");
+        command.arg(CLIENT_S).arg(self.folder.join(program));
         command.env_clear().env("HOME", &self.home).current_dir(&self.home);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
