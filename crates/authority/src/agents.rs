@@ -17,8 +17,8 @@ use crate::{
     mailbox::{self, Claim, Look, TurnEnd},
     question,
     refusal::Refusal,
-    tables::{runs, units},
-    views::{self, CardView, MessagePage, MessageView, RunView, TurnView},
+    tables::{runs, tasks::TaskFilter, units},
+    views::{self, CardView, MessagePage, MessageView, RunView, TaskPage, TaskView, TurnView},
 };
 
 /// Every run that has not ended, as the supervisor finds it when it starts.
@@ -260,6 +260,29 @@ impl Authority {
     pub async fn message(&self, caller: &Caller, id: MessageId) -> Result<MessageView, Refusal> {
         let caller = caller.clone();
         self.read(move |conn, _| views::message_get(conn, &caller, id)).await
+    }
+
+    /// A message to a workspace's agent, as a task.
+    pub async fn task(&self, caller: &Caller, workspace: WorkspaceId, id: MessageId) -> Result<TaskView, Refusal> {
+        let caller = caller.clone();
+        self.read(move |conn, _| views::task_get(conn, &caller, workspace, id)).await
+    }
+
+    /// Messages to a workspace's agent, as tasks, the last changed first.
+    pub async fn tasks(
+        &self,
+        caller: &Caller,
+        workspace: WorkspaceId,
+        filter: TaskFilter,
+    ) -> Result<TaskPage, Refusal> {
+        let caller = caller.clone();
+        self.read_heavy(move |conn, _| views::task_page(conn, &caller, workspace, &filter)).await
+    }
+
+    /// The conversation of a message whose sender named none. The same message is in the same one when it is sent again.
+    pub fn context_of(&self, caller: &Caller, workspace: WorkspaceId, message_id: &str) -> String {
+        let (keys, sender) = (self.core().keys(), caller.principal().to_string());
+        crate::plaintext::context_id(&keys, &sender, &workspace.to_string(), message_id).to_string()
     }
 
     /// Turns of a workspace, newest first.

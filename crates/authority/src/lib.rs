@@ -61,12 +61,18 @@ pub use maintenance::Resealed;
 pub use permit::{Permit, Spent};
 pub use refusal::{Answer, Done, Plan, Refusal, Waiting};
 pub use session::{Opened, Redeemed};
-pub use tables::{approvals::ApprovalFilter, audit::Search, events::Live, policies::PolicyView};
+pub use tables::{
+    approvals::ApprovalFilter,
+    audit::Search,
+    events::Live,
+    policies::PolicyView,
+    tasks::{TaskCursor, TaskFilter},
+};
 pub use verify::{ExportMark, Pins, Verified, VerifyError, verify_database, verify_export};
 pub use views::{
     ApprovalView, AuditPage, CardView, HoldingView, Impact, MessagePage, MessageView, OperatorView, PAGE_MAX, PeerView,
-    PrincipalView, RequirementView, RunView, SecretView, Sender, StateView, TokenView, TurnView, ValueView,
-    VersionView, VoteView, WorkspaceView,
+    PrincipalView, RequirementView, RunView, SecretView, Sender, StateView, TaskPage, TaskView, TokenView, TurnView,
+    ValueView, VersionView, VoteView, WorkspaceView,
 };
 
 #[cfg(any(test, feature = "testkit"))]

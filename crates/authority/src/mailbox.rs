@@ -366,7 +366,7 @@ pub(crate) fn claim(cx: &mut Cx<'_>, caller: &Caller, workspace: WorkspaceId) ->
         let because = record(cx, caller, workspace, "turn.start", detail)?;
         let mut writing = Writing::new(cx, because, caller.principal().to_string(), None);
         turns::insert(&mut writing, id, workspace, run.boot, message.id)?;
-        messages::deliver(cx.conn, message.id, id)?;
+        messages::deliver(cx.conn, message.id, id, cx.now.0)?;
         crate::failpoint::hit("turn.after_claim");
         let open = turns::find(cx.conn, id)?.ok_or_else(|| Refusal::new(Code::Internal))?;
         turn = Some(handed(&open, message));

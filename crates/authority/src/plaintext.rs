@@ -47,6 +47,14 @@ pub(crate) fn message_digest(keys: &Keys, text: &str) -> String {
     portcullis_kernel::audit::hex::encode(&keys.digest.digest("message", &[text.as_bytes()]))
 }
 
+/// The conversation of a message whose sender named none: the same for the same message, and not to be guessed.
+pub(crate) fn context_id(keys: &Keys, sender: &str, workspace: &str, message_id: &str) -> uuid::Uuid {
+    let digest = keys.digest.digest("context", &[sender.as_bytes(), workspace.as_bytes(), message_id.as_bytes()]);
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest[..16]);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
+}
+
 /// Keyed fingerprint of a request: who, what, with which values.
 pub(crate) fn request_digest(keys: &Keys, principal: &str, deed_json: &str, values: &[&SecretValue]) -> [u8; 32] {
     let mut parts: Vec<&[u8]> = vec![principal.as_bytes(), deed_json.as_bytes()];

@@ -10,10 +10,10 @@ use tokio::sync::watch;
 pub struct Settings {
     /// The session cookie is `Secure` and named `__Host-portcullis`. False only for plain HTTP on loopback.
     pub secure_cookies: bool,
+    /// Where people and agents reach this server, if that was configured; else a request's own words are believed.
+    pub public_url: Option<String>,
     /// Version that `/health` tells.
     pub version: &'static str,
-    /// How the service is reached from outside, where that is not the address it listens on.
-    pub public_url: Option<String>,
     /// How much a program may ask for.
     pub rates: Rates,
 }
@@ -43,6 +43,8 @@ pub struct App {
     pub(crate) metrics: crate::telemetry::Metrics,
     /// What is known of running agents beside the database.
     pub(crate) live: Arc<crate::live::Live>,
+    /// Who waits, or listens, through the agents' doors.
+    pub(crate) places: Arc<crate::places::Places>,
     /// How agents are run, where this server runs any.
     pub(crate) agents: Option<(Arc<crate::supervisor::Runtimes>, crate::supervisor::Settings)>,
     /// The tools of agents.
@@ -63,6 +65,7 @@ impl App {
             openapi,
             metrics: crate::telemetry::metrics(),
             live: Arc::default(),
+            places: Arc::default(),
             agents: None,
             stopping,
         }

@@ -12,11 +12,11 @@ use axum::{
     response::Response,
 };
 use futures_util::stream;
-use portcullis_authority::{Authority, CredentialKind, Presented, Refusal};
+use portcullis_authority::{Authority, Refusal};
 use portcullis_kernel::{refusal::Code, scope::Scope};
 use tokio::sync::watch;
 
-use crate::{app::stops, call::Call};
+use crate::{app::stops, call::Call, presence::Presence};
 
 /// Events sent at once. The client's own speed is the limit beyond that: nothing is read ahead for it.
 const BATCH: i64 = 256;
@@ -25,8 +25,7 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 
 struct Listener {
     authority: Authority,
-    token: zeroize::Zeroizing<String>,
-    session: bool,
+    presence: Presence,
     committed: watch::Receiver<i64>,
     stopping: watch::Receiver<bool>,
     after: i64,
@@ -50,16 +49,10 @@ pub(crate) async fn stream(call: Call) -> Result<Response, Refusal> {
         Some(after) => after.max(0),
         None => authority.event_position().await?,
     };
-    let session = caller.kind() == Some(CredentialKind::Session);
-    let presented = if session {
-        crate::router::session_cookie(&call.app, &call.headers).map(str::to_owned)
-    } else {
-        call.header("authorization")?.and_then(|text| text.split_once(' ')).map(|(_, token)| token.trim().to_owned())
-    };
-    let token = zeroize::Zeroizing::new(presented.ok_or_else(|| Refusal::new(Code::Unauthenticated))?);
+    let presence = Presence::of(&call)?;
     let committed = authority.committed();
     let stopping = call.app.stopping.subscribe();
-    let listener = Listener { authority, token, session, committed, stopping, after, first: true };
+    let listener = Listener { authority, presence, committed, stopping, after, first: true };
     let body = Body::from_stream(stream::unfold(listener, next));
     let mut response = Response::new(body);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
@@ -74,10 +67,8 @@ async fn next(mut listener: Listener) -> Option<(Result<Bytes, Infallible>, List
     }
     loop {
         listener.committed.mark_unchanged();
-        let presented =
-            if listener.session { Presented::Cookie(&listener.token) } else { Presented::Bearer(&listener.token) };
         // Refused or unreadable: the stream ends. The client comes back and is told why.
-        let caller = listener.authority.authenticate(presented).await.ok()?;
+        let caller = listener.presence.caller().await.ok()?;
         let (events, reached, gone) = listener.authority.events_after(&caller, listener.after, BATCH).await.ok()?;
         if gone {
             let position = listener.authority.event_position().await.ok()?;

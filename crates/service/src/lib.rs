@@ -6,6 +6,8 @@
 //! Every route is declared once, in [`registry`]: the router, the OpenAPI document and the refusal-coverage test walk the
 //! same list, so a route cannot exist that is not documented and not tested for refusal.
 
+mod a2a;
+mod address;
 mod app;
 mod call;
 mod events;
@@ -15,6 +17,8 @@ mod live;
 mod mcp;
 mod openapi;
 mod operation;
+mod places;
+mod presence;
 mod problem;
 mod router;
 pub mod runtime;

@@ -49,11 +49,17 @@ pub(crate) fn response(refusal: &Refusal, request_id: &str) -> Response {
     if status == StatusCode::UNAUTHORIZED {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"portcullis\""));
     }
-    let wait_ms = refusal.retry_after_ms.or(matches!(refusal.code, Code::Busy | Code::ShuttingDown).then_some(1000));
-    if let Some(wait_ms) = wait_ms {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from((wait_ms.max(0) as u64).div_ceil(1000)));
+    if let Some(wait) = retry_after(refusal) {
+        headers.insert(header::RETRY_AFTER, wait);
     }
     response
+}
+
+/// How long to wait before trying again, in seconds, where that is known.
+pub(crate) fn retry_after(refusal: &Refusal) -> Option<HeaderValue> {
+    let at_once = matches!(refusal.code, Code::Busy | Code::ShuttingDown).then_some(1000);
+    let wait_ms = refusal.retry_after_ms.or(at_once)?;
+    Some(HeaderValue::from((wait_ms.max(0) as u64).div_ceil(1000)))
 }
 
 #[cfg(test)]

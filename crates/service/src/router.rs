@@ -95,7 +95,11 @@ async fn handle(app: App, operation: Arc<Operation>, path: PathParams, request: 
     let served = AssertUnwindSafe(serve(&app, &operation, path, request, &request_id, &mut who)).catch_unwind().await;
     let result = served.unwrap_or_else(|_| Err(Refusal::new(Code::Internal)));
     let (response, code) = match result {
-        Ok(response) => (response, None),
+        Ok(response) => {
+            // Refused in the words of another protocol.
+            let code = response.extensions().get::<Code>().copied();
+            (response, code)
+        }
         Err(refusal) => {
             if refusal.code.status() >= 500 || refusal.internal.is_some() {
                 tracing::warn!(request_id, operation = operation.id, code = %refusal.code, detail = refusal.internal.as_deref().unwrap_or_default(), "refused for an internal reason");

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use portcullis_authority::Config;
 use portcullis_service::{Auth, registry};
-use probe::{Fixture, Sample, problem, raw, state};
+use probe::{ENDLESS, Fixture, Sample, problem, raw, state};
 use proptest::{
     prelude::*,
     strategy::ValueTree,
@@ -33,7 +33,7 @@ async fn sent(actor: &Actor, method: Method, path: &str, body: Option<Vec<u8>>) 
 /// Asserts a refusal in the form of the contract.
 #[track_caller]
 fn refused(answer: &Answer, status: u16, code: &str, what: &str) {
-    assert_eq!((answer.status, answer.code()), (status, code), "{what}: {}", answer.text);
+    assert_eq!((answer.refused_as(), answer.code()), (status, code), "{what}: {}", answer.text);
     problem(answer, &[status], what);
     assert!(!answer.text.contains(VALUE), "{what} repeats the value: {}", answer.text);
 }
@@ -239,11 +239,11 @@ fn a_body_where_none_is_read_and_an_unknown_query_are_refused() {
                 refused(&answer, 422, "INVALID_FIELD", &what);
             }
             for query in ["forced=true", "dry_run=maybe", "dry_run=false&dry_run=true", "dry_run=true&dry_run=true"] {
-                let path = format!("{}?{query}", sample.path);
+                let path = sample.with(query);
                 let answer = sent(owner, sample.method.clone(), &path, sample.body.clone()).await;
                 refused(&answer, 400, "INVALID_REQUEST", &format!("{what}?{query}"));
             }
-            let path = format!("{}?q={}", sample.path, "x".repeat(5_000));
+            let path = sample.with(&format!("q={}", "x".repeat(5_000)));
             let answer = sent(owner, sample.method.clone(), &path, sample.body.clone()).await;
             refused(&answer, 400, "INVALID_REQUEST", &format!("{what} with a long query"));
             for key in ["", "two words", &"k".repeat(129)] {
@@ -475,7 +475,8 @@ fn every_member_of_every_body_at_its_extremes_is_answered_below_500() {
         let fixture = Fixture::new(&world).await;
         let extremes =
             || vec![json!("\0"), json!("x".repeat(3_000)), json!(i64::MIN), json!(i64::MAX), json!(0), json!(["\0"])];
-        for sample in with_body(&fixture) {
+        // A stream does not end; its body is read by what reads that of a send.
+        for sample in with_body(&fixture).into_iter().filter(|sample| sample.id != "a2a_message_stream") {
             world.advance(60_000);
             let owner = probe::owner_again(&world).await;
             let members: Value = serde_json::from_slice(sample.body.as_deref().expect("a body")).expect("JSON");
@@ -496,7 +497,7 @@ fn every_member_of_every_body_at_its_extremes_is_answered_below_500() {
                     let what = format!("{} {} {name}={value:.40}", world.db.engine, sample.id);
                     assert!(answer.status < 500, "{what}: {}", answer.text);
                     if answer.status >= 400 {
-                        problem(&answer, &[answer.status], &what);
+                        problem(&answer, &[answer.refused_as()], &what);
                     }
                 }
             }
@@ -616,12 +617,16 @@ fn random_requests_at_every_route_are_answered_below_500_and_every_refusal_has_a
                     assert!(status < 500, "round {round} {}: {twist:?}", sample.id);
                     continue;
                 }
+                if ENDLESS.contains(&sample.id) {
+                    // Twisted at length in `a2a/hostile.rs`.
+                    continue;
+                }
                 let answer = sent(&actor, sample.method.clone(), &path, body).await;
                 let what = format!("{} round {round} {} {twist:?}: {}", world.db.engine, sample.id, answer.text);
                 assert!(answer.status < 500, "{what}");
                 if answer.status >= 400 {
                     refusals += 1;
-                    problem(&answer, &[answer.status], &what);
+                    problem(&answer, &[answer.refused_as()], &what);
                 } else {
                     answers += 1;
                 }

@@ -177,9 +177,12 @@ fn every_route_refuses_an_agent_that_aims_at_what_is_not_its_own() {
                 let audited = world.db.rows()["audit"] - rows;
                 if sample.stranger == Stranger::OnlyItsOwn {
                     answer.status(200);
+                } else if sample.stranger == Stranger::NotOffered {
+                    problem(&answer, &[400, 409], &what);
+                    assert!(answer.is_a2a() && audited == 0, "{what}: {}", answer.text);
                 } else {
                     problem(&answer, &[403, 404], &what);
-                    let claimed = i64::from(answer.json["audit_id"].is_i64());
+                    let claimed = i64::from(answer.refusal()["audit_id"].is_i64());
                     assert_eq!(audited, claimed, "{what}: {}", answer.text);
                 }
                 for (name, id) in &fixture.ids {

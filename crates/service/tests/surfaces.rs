@@ -28,7 +28,10 @@ const HEADERS: [(&str, &str); 6] = [
 
 #[track_caller]
 fn guarded(answer: &Answer, what: &str, seen: &mut BTreeSet<String>) {
+    // A card may be kept for a moment, by the caller alone.
+    let kept = what.starts_with("a2a_card") && answer.status == 200;
     for (name, value) in HEADERS {
+        let value = if kept && name == "cache-control" { "private, max-age=60" } else { value };
         let found = answer.headers.get(name).and_then(|found| found.to_str().ok());
         assert_eq!(found, Some(value), "{what}: {name}");
     }

@@ -29,7 +29,7 @@ pub const COMMANDS: &[Command] = &[
     Command { name: "ci", arguments: "", about: "what continuous integration runs: the same as `test`", run: ci::run },
     Command {
         name: "bench",
-        arguments: "[fleet]",
+        arguments: "[fleet|tools]",
         about: "the numbers of docs/numbers.md, measured on this machine; takes some minutes",
         run: bench::run,
     },

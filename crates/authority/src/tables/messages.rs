@@ -32,9 +32,10 @@ pub(crate) struct MessageRow {
     pub(crate) error: Option<String>,
     pub(crate) created_at: Timestamp,
     pub(crate) ended_at: Option<Timestamp>,
+    pub(crate) changed_at: Timestamp,
 }
 
-fn read(row: &Row) -> Result<MessageRow, DbError> {
+pub(super) fn read(row: &Row) -> Result<MessageRow, DbError> {
     Ok(MessageRow {
         seq: row.int(0)?,
         id: word(row.text(1)?.parse().ok(), "messages.id")?,
@@ -52,13 +53,14 @@ fn read(row: &Row) -> Result<MessageRow, DbError> {
         error: row.opt_text(14)?.map(str::to_owned),
         created_at: Timestamp(row.int(15)?),
         ended_at: row.opt_int(16)?.map(Timestamp),
+        changed_at: Timestamp(row.int(17)?),
     })
 }
 
 pub(crate) fn find(conn: &mut Conn, id: MessageId) -> Result<Option<MessageRow>, DbError> {
     let row = conn.query_opt(
         "/* message_find */ SELECT seq, id, workspace_id, direction, sender_kind, sender_id, sender_name, message_id, context_id, body, digest, state, \
-         turn_id, reply, error, created_at, ended_at FROM messages WHERE id = $1",
+         turn_id, reply, error, created_at, ended_at, changed_at FROM messages WHERE id = $1",
         params![id.to_string().as_str()],
     )?;
     row.as_ref().map(read).transpose()
@@ -73,7 +75,7 @@ pub(crate) fn known(
 ) -> Result<Option<MessageRow>, DbError> {
     let row = conn.query_opt(
         "/* message_known */ SELECT seq, id, workspace_id, direction, sender_kind, sender_id, sender_name, message_id, context_id, body, digest, state, \
-         turn_id, reply, error, created_at, ended_at FROM messages \
+         turn_id, reply, error, created_at, ended_at, changed_at FROM messages \
          WHERE workspace_id = $1 AND sender_kind = $2 AND sender_id = $3 AND message_id = $4",
         params![workspace.to_string().as_str(), sender.kind(), sender.id().as_str(), message_id],
     )?;
@@ -84,7 +86,7 @@ pub(crate) fn known(
 pub(crate) fn next(conn: &mut Conn, workspace: WorkspaceId) -> Result<Option<MessageRow>, DbError> {
     let row = conn.query_opt(
         "/* message_next */ SELECT seq, id, workspace_id, direction, sender_kind, sender_id, sender_name, message_id, context_id, body, digest, state, \
-         turn_id, reply, error, created_at, ended_at FROM messages WHERE workspace_id = $1 AND state = 'queued' ORDER BY seq LIMIT 1",
+         turn_id, reply, error, created_at, ended_at, changed_at FROM messages WHERE workspace_id = $1 AND state = 'queued' ORDER BY seq LIMIT 1",
         params![workspace.to_string().as_str()],
     )?;
     row.as_ref().map(read).transpose()
@@ -99,7 +101,7 @@ pub(crate) fn list(
 ) -> Result<Vec<MessageRow>, DbError> {
     let rows = conn.query(
         "/* message_list */ SELECT seq, id, workspace_id, direction, sender_kind, sender_id, sender_name, message_id, context_id, body, digest, state, \
-         turn_id, reply, error, created_at, ended_at FROM messages WHERE workspace_id = $1 AND seq > $2 ORDER BY seq LIMIT $3",
+         turn_id, reply, error, created_at, ended_at, changed_at FROM messages WHERE workspace_id = $1 AND seq > $2 ORDER BY seq LIMIT $3",
         params![workspace.to_string().as_str(), after, limit],
     )?;
     rows.iter().map(read).collect()
@@ -114,7 +116,7 @@ pub(crate) fn before(
 ) -> Result<Vec<MessageRow>, DbError> {
     let rows = conn.query(
         "/* message_before */ SELECT seq, id, workspace_id, direction, sender_kind, sender_id, sender_name, message_id, context_id, body, digest, state, \
-         turn_id, reply, error, created_at, ended_at FROM messages WHERE workspace_id = $1 AND seq < $2 ORDER BY seq DESC LIMIT $3",
+         turn_id, reply, error, created_at, ended_at, changed_at FROM messages WHERE workspace_id = $1 AND seq < $2 ORDER BY seq DESC LIMIT $3",
         params![workspace.to_string().as_str(), before, limit],
     )?;
     rows.iter().map(read).collect()
@@ -178,7 +180,7 @@ pub(crate) fn insert(w: &mut Writing<'_, '_>, new: &NewMessage<'_>) -> Result<i6
     let seq = word(row, "messages.seq")?.int(0)?;
     w.conn().execute(
         "/* message_insert */ INSERT INTO messages (seq, id, workspace_id, direction, sender_kind, sender_id, sender_name, message_id, context_id, \
-         body, digest, state, created_at, audit_id, said) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+         body, digest, state, created_at, changed_at, audit_id, said) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14, $15)",
         params![
             seq,
             new.id.to_string().as_str(),
@@ -208,10 +210,10 @@ pub(crate) fn said(conn: &mut Conn, id: MessageId) -> Result<String, DbError> {
 }
 
 /// Hands a message to a turn. From here on it is delivered once or lost with its run, never twice (R-77).
-pub(crate) fn deliver(conn: &mut Conn, id: MessageId, turn: TurnId) -> Result<bool, DbError> {
+pub(crate) fn deliver(conn: &mut Conn, id: MessageId, turn: TurnId, now: i64) -> Result<bool, DbError> {
     let rows = conn.execute(
-        "/* message_deliver */ UPDATE messages SET state = 'delivered', turn_id = $2 WHERE id = $1 AND state = 'queued'",
-        params![id.to_string().as_str(), turn.to_string().as_str()],
+        "/* message_deliver */ UPDATE messages SET state = 'delivered', turn_id = $2, changed_at = $3 WHERE id = $1 AND state = 'queued'",
+        params![id.to_string().as_str(), turn.to_string().as_str(), now],
     )?;
     Ok(rows == 1)
 }
@@ -226,7 +228,7 @@ pub(crate) fn end(
     now: i64,
 ) -> Result<bool, DbError> {
     let rows = conn.execute(
-        "/* message_end */ UPDATE messages SET state = $2, reply = $3, error = $4, ended_at = $5 WHERE id = $1 AND state = 'delivered'",
+        "/* message_end */ UPDATE messages SET state = $2, reply = $3, error = $4, ended_at = $5, changed_at = $5 WHERE id = $1 AND state = 'delivered'",
         params![id.to_string().as_str(), state, reply, error, now],
     )?;
     Ok(rows == 1)
@@ -235,7 +237,7 @@ pub(crate) fn end(
 /// Takes a message back that nobody has taken yet.
 pub(crate) fn cancel(conn: &mut Conn, id: MessageId, now: i64) -> Result<bool, DbError> {
     let rows = conn.execute(
-        "/* message_cancel */ UPDATE messages SET state = 'cancelled', ended_at = $2 WHERE id = $1 AND state = 'queued'",
+        "/* message_cancel */ UPDATE messages SET state = 'cancelled', ended_at = $2, changed_at = $2 WHERE id = $1 AND state = 'queued'",
         params![id.to_string().as_str(), now],
     )?;
     Ok(rows == 1)
@@ -244,7 +246,7 @@ pub(crate) fn cancel(conn: &mut Conn, id: MessageId, now: i64) -> Result<bool, D
 /// Ends everything that waits for a workspace that is gone.
 pub(crate) fn fail_all(conn: &mut Conn, workspace: WorkspaceId, error: &str, now: i64) -> Result<u64, DbError> {
     conn.execute(
-        "/* message_fail_all */ UPDATE messages SET state = 'failed', error = $2, ended_at = $3 \
+        "/* message_fail_all */ UPDATE messages SET state = 'failed', error = $2, ended_at = $3, changed_at = $3 \
          WHERE workspace_id = $1 AND state IN ('queued', 'delivered')",
         params![workspace.to_string().as_str(), error, now],
     )

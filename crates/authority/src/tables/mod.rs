@@ -12,6 +12,7 @@ pub(crate) mod operators;
 pub(crate) mod policies;
 pub(crate) mod runs;
 pub(crate) mod secrets;
+pub(crate) mod tasks;
 pub(crate) mod turns;
 pub(crate) mod units;
 pub(crate) mod versions;

@@ -250,7 +250,7 @@ pub(crate) fn message_get(conn: &mut Conn, caller: &Caller, id: MessageId) -> Re
 }
 
 /// A message as this caller may see it.
-fn shown(caller: &Caller, mut row: MessageRow) -> MessageView {
+pub(super) fn shown(caller: &Caller, mut row: MessageRow) -> MessageView {
     let to_others = row.sender != Principal::Agent(row.workspace);
     if row.sender == caller.principal() && !caller.is_operator() && to_others {
         row.body.clear();

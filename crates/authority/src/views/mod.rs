@@ -8,6 +8,7 @@ mod agents;
 mod approvals;
 mod audit;
 mod secrets;
+mod tasks;
 mod workspaces;
 
 use portcullis_kernel::{id::WorkspaceId, refusal::Code, scope::Scope};
@@ -16,12 +17,14 @@ pub use agents::{CardView, MessagePage, MessageView, PAGE_MAX, RunView, Sender, 
 pub use approvals::{ApprovalView, PrincipalView, RequirementView, ValueView, VoteView};
 pub use audit::AuditPage;
 pub use secrets::{HoldingView, OperatorView, SecretView, TokenView, VersionView};
+pub use tasks::{TaskPage, TaskView};
 pub use workspaces::{Impact, PeerView, StateView, WorkspaceView};
 
 pub(crate) use agents::*;
 pub(crate) use approvals::*;
 pub(crate) use audit::*;
 pub(crate) use secrets::*;
+pub(crate) use tasks::*;
 pub(crate) use workspaces::*;
 
 use crate::{caller::Caller, refusal::Refusal};

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Bytes;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Method, Url};
 use serde::Deserialize;
@@ -30,6 +31,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 const WAIT_SLACK: Duration = Duration::from_secs(15);
 /// How long one claim waits for work, in seconds.
 const CLAIM_WAIT_S: u64 = 25;
+/// How long a request that is passed on may take with all of its answer, which may be a stream.
+const PASS_TIMEOUT: Duration = Duration::from_secs(3600);
 const BACK_OFF_FIRST: Duration = Duration::from_millis(100);
 const BACK_OFF_MAX: Duration = Duration::from_secs(2);
 
@@ -231,6 +234,28 @@ impl Plane {
             (status, answer)
         };
         judge(status, answer)
+    }
+
+    /// Passes a request on under another's headers, with this agent's credential. The body of the answer is still to come.
+    pub async fn pass(
+        &self,
+        method: Method,
+        path: &str,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<reqwest::Response, &'static str> {
+        let url = format!("{}{path}", self.base.as_str().trim_end_matches('/'));
+        let attempt = async |bearer: HeaderValue| {
+            let request = self.http.request(method.clone(), &url).timeout(PASS_TIMEOUT).headers(headers.clone());
+            request.header(AUTHORIZATION, bearer).body(body.clone()).send().await.map_err(|error| why(&error))
+        };
+        let shown = self.bearer();
+        let answer = attempt(shown.clone()).await?;
+        if answer.status().as_u16() == 401 && self.has_another(&shown) {
+            attempt(self.bearer()).await
+        } else {
+            Ok(answer)
+        }
     }
 
     async fn once(

@@ -314,6 +314,11 @@ impl Fleet {
         fs::read_to_string(self.dir.join("run").join(boot).join("token")).expect("the token's file")
     }
 
+    /// The A2A socket beside the agent of a boot.
+    pub fn a2a_socket(&self, boot: &str) -> PathBuf {
+        self.dir.join("run").join(boot).join("a2a.sock")
+    }
+
     /// Where the agent of a workspace works.
     pub fn work(&self, id: &str) -> PathBuf {
         self.dir.join(id).join("work")

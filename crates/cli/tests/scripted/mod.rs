@@ -68,6 +68,8 @@ pub struct Known {
     pub heartbeats: Vec<Value>,
     pub ends: Vec<(String, Value)>,
     pub notes: Vec<String>,
+    /// Requests at the A2A endpoint.
+    pub a2a: Vec<Value>,
     pub claims: usize,
     pub pulls: usize,
 }
@@ -309,32 +311,14 @@ async fn handle(shared: &Shared, method: &Method, uri: &Uri, headers: &HeaderMap
             known.pulls += 1;
             (200, known.bundle.clone())
         }
-        ("POST", ["workspaces", id, "messages"]) if own(id) => {
-            let context = body["context_id"].as_str().map(str::to_owned);
-            let id = known().queue(body["text"].as_str().expect("text"), context);
-            shared.changed.notify_waiters();
-            (202, json!({"id": id, "status": "queued"}))
-        }
-        ("GET", ["workspaces", id, "messages", message]) if own(id) => {
-            let wait = uri.query().and_then(|query| query.strip_prefix("wait=")).map_or(0, |n| n.parse().expect("n"));
-            let until = Instant::now() + Duration::from_secs(wait);
-            loop {
-                let Some(found) = known().message(message).cloned() else { return problem(404, "NOT_FOUND") };
-                if !["queued", "delivered"].contains(&found.status) || Instant::now() >= until {
-                    let Stored { id, status, reply, error, .. } = found;
-                    return (200, json!({"id": id, "status": status, "reply": reply, "error": error}));
-                }
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        }
-        ("POST", ["workspaces", id, "messages", message, "cancel"]) if own(id) => {
-            let mut known = known();
-            let Some(found) = known.message(message) else { return problem(404, "NOT_FOUND") };
-            if found.status != "queued" {
-                return problem(409, "MESSAGE_NOT_QUEUED");
-            }
-            found.status = "cancelled";
-            (200, json!({"status": "cancelled"}))
+        (method, ["workspaces", id, "a2a", ..]) if own(id) => {
+            let shown = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+            let (path, query) = (uri.path().split_once("/a2a").map(|(_, rest)| rest), uri.query());
+            known().a2a.push(json!({
+                "method": method, "path": path, "query": query, "body": body, "version": shown("a2a-version"),
+                "accept": shown("accept"), "other": shown("x-other"), "cookie": shown("cookie"),
+            }));
+            if uri.path().ends_with("/tasks/none") { problem(404, "NOT_FOUND") } else { (200, json!({"passed": "on"})) }
         }
         _ => problem(404, "NOT_FOUND"),
     }

@@ -4,7 +4,7 @@ use axum::{
     http::{Method, StatusCode},
     response::Response,
 };
-use portcullis_authority::{Answer, MessagePage, MessageView, Refusal};
+use portcullis_authority::{Answer, MessagePage, MessageTaken, MessageView, Refusal};
 use portcullis_kernel::{
     deed::MessageSend,
     id::{MessageId, WorkspaceId},
@@ -57,23 +57,46 @@ pub(super) fn operations() -> Vec<Operation> {
     ]
 }
 
-async fn send(call: Call) -> Result<Response, Refusal> {
-    call.only_query(&["dry_run"])?;
-    let input: wire::SendMessage = call.input()?;
-    let (caller, workspace): (_, WorkspaceId) = (call.caller()?, call.path("id")?);
-    // A retry under the same idempotency key is the same message.
-    let unnamed = || call.meta.idempotency_key.clone().unwrap_or_else(|| call.meta.request_id.clone());
-    let message_id = input.message_id.unwrap_or_else(unnamed);
-    for id in [Some(&message_id), input.context_id.as_ref()].into_iter().flatten() {
+/// A message on its way, from whichever surface it came.
+pub(crate) struct Outgoing {
+    pub(crate) text: String,
+    pub(crate) message_id: String,
+    pub(crate) context_id: Option<String>,
+}
+
+/// Sends a message: judged, redacted, queued. Every surface sends by this.
+pub(crate) async fn deliver(
+    call: &Call,
+    workspace: WorkspaceId,
+    message: Outgoing,
+) -> Result<Answer<MessageTaken>, Refusal> {
+    let caller = call.caller()?;
+    let Outgoing { text, message_id, context_id } = message;
+    for id in [Some(&message_id), context_id.as_ref()].into_iter().flatten() {
         if call.app.authority.spoken(caller, workspace, id.clone()).await? != *id {
             return Err(Refusal::because(Code::InvalidField, "an id may not hold what looks like a secret"));
         }
     }
-    let (text, digest) = call.app.authority.message_text(caller, workspace, input.text).await?;
-    let action = MessageSend { workspace, message_id, context_id: input.context_id, digest };
-    let answer = call.app.authority.perform(caller, call.meta.clone(), action, text).await?;
+    let (text, digest) = call.app.authority.message_text(caller, workspace, text).await?;
+    let action = MessageSend { workspace, message_id, context_id, digest };
+    call.app.authority.perform(caller, call.meta.clone(), action, text).await
+}
+
+/// The id of a message whose sender gave it none. A retry under the same idempotency key is the same message.
+pub(crate) fn unnamed(call: &Call) -> String {
+    call.meta.idempotency_key.clone().unwrap_or_else(|| call.meta.request_id.clone())
+}
+
+async fn send(call: Call) -> Result<Response, Refusal> {
+    call.only_query(&["dry_run"])?;
+    let input: wire::SendMessage = call.input()?;
+    let message_id = input.message_id.unwrap_or_else(|| unnamed(&call));
+    let message = Outgoing { text: input.text, message_id, context_id: input.context_id };
+    let answer = deliver(&call, call.path("id")?, message).await?;
     let status = match &answer {
-        Answer::Done(done) if done.value.known => call.app.authority.message(caller, done.value.id).await?.status,
+        Answer::Done(done) if done.value.known => {
+            call.app.authority.message(call.caller()?, done.value.id).await?.status
+        }
         _ => "queued".to_owned(),
     };
     answered(answer, |taken| {

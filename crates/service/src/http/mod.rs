@@ -3,7 +3,7 @@
 mod agents;
 mod approvals;
 mod audit;
-mod messages;
+pub(crate) mod messages;
 mod operators;
 mod secrets;
 mod session;
@@ -23,6 +23,7 @@ pub fn registry() -> Vec<Operation> {
         workspaces::operations(),
         agents::operations(),
         messages::operations(),
+        crate::a2a::operations(),
         secrets::operations(),
         values::operations(),
         tokens::operations(),

@@ -8,21 +8,18 @@ use axum::{
     response::Response,
 };
 use futures_util::{StreamExt, stream};
-use portcullis_authority::{Presented, Refusal};
+use portcullis_authority::Refusal;
 use portcullis_kernel::{id::WorkspaceId, refusal::Code, scope::Scope};
 use rmcp::ServerHandler;
 use serde_json::{Value, json};
 
-use super::{
-    Served,
-    origin::{self, base_url},
-    run::Visitor,
-    tool::home,
-};
+use super::{Served, origin, run::Visitor, tool::home};
 use crate::{
     app::App,
     call::{Call, json as json_response, ok},
     operation::Operation,
+    places::Place,
+    presence::Presence,
 };
 
 /// Header of a session of the older revision.
@@ -84,7 +81,8 @@ pub(crate) fn fixture_operations() -> Vec<Operation> {
 
 /// Tells a program without a valid bearer where the metadata of this resource is (RFC 9728 §5.1).
 pub(crate) fn challenge(app: &App, headers: &HeaderMap, path: &str, refusal: &Refusal) -> Option<HeaderValue> {
-    let metadata = format!("{}/.well-known/oauth-protected-resource{path}", base_url(app, headers));
+    let base = crate::address::base(app, headers).ok()?;
+    let metadata = format!("{base}/.well-known/oauth-protected-resource{path}");
     let text = match refusal.code.status() {
         401 => format!("Bearer realm=\"portcullis\", resource_metadata=\"{metadata}\""),
         403 if refusal.code == Code::ScopeMissing => format!(
@@ -102,7 +100,7 @@ async fn metadata(call: Call) -> Result<Response, Refusal> {
     let path = if named { format!("/workspaces/{}/mcp", call.path::<WorkspaceId>("id")?) } else { "/mcp".to_owned() };
     let scopes = Scope::ALL.iter().filter(|scope| **scope != Scope::Govern).map(|scope| scope.as_str());
     ok(&json!({
-        "resource": format!("{}{path}", base_url(&call.app, &call.headers)),
+        "resource": format!("{}{path}", crate::address::base(&call.app, &call.headers)?),
         "resource_name": "Portcullis",
         "bearer_methods_supported": ["header"],
         "scopes_supported": scopes.collect::<Vec<_>>(),
@@ -159,6 +157,7 @@ async fn serve<S: ServerHandler + Send + 'static>(
             Ok(_) => {}
         }
     }
+    let place = if method == Method::GET { Some(app.places.take(who)?) } else { None };
     let request = request(&call, &method, &caller)?;
     let response = served.service.handle(request).await;
     if let Some(opened) = response.headers().get(SESSION).and_then(|id| id.to_str().ok()) {
@@ -167,7 +166,7 @@ async fn serve<S: ServerHandler + Send + 'static>(
     if let Some(session) = session.filter(|_| method == Method::DELETE && response.status().is_success()) {
         served.sessions.ended(&session);
     }
-    worded(&call, response.map(Body::new)).await
+    worded(&call, response.map(Body::new), place).await
 }
 
 /// Whether the request says that it speaks the revision without sessions.
@@ -215,10 +214,10 @@ fn request(call: &Call, method: &Method, caller: &portcullis_authority::Caller) 
 }
 
 /// The SDK answers what its transport refuses with plain text: such an answer gets a code. A stream ends with its bearer.
-async fn worded(call: &Call, response: Response) -> Result<Response, Refusal> {
+async fn worded(call: &Call, response: Response, place: Option<Place>) -> Result<Response, Refusal> {
     let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     if kind.starts_with("text/event-stream") {
-        return Ok(while_live(call, response));
+        return while_live(call, response, place);
     }
     let code = match response.status() {
         status if !(status.is_client_error() || status.is_server_error()) => return Ok(response),
@@ -242,25 +241,20 @@ async fn worded(call: &Call, response: Response) -> Result<Response, Refusal> {
 }
 
 /// The same stream, which ends when its bearer does not open the door any more.
-fn while_live(call: &Call, response: Response) -> Response {
-    let authority = call.app.authority.clone();
-    let bearer = call.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let token =
-        zeroize::Zeroizing::new(bearer.split_once(' ').map(|(_, token)| token.trim().to_owned()).unwrap_or_default());
-    response.map(|body| {
-        let state = (body.into_data_stream(), authority, token);
-        Body::from_stream(stream::unfold(state, |(mut body, authority, token)| async move {
+fn while_live(call: &Call, response: Response, place: Option<Place>) -> Result<Response, Refusal> {
+    let presence = Presence::of(call)?;
+    Ok(response.map(|body| {
+        let state = (body.into_data_stream(), presence, place);
+        Body::from_stream(stream::unfold(state, |(mut body, presence, place)| async move {
             loop {
                 tokio::select! {
                     chunk = body.next() => {
                         let chunk: Bytes = chunk?.ok()?;
-                        return Some((Ok::<_, Infallible>(chunk), (body, authority, token)));
+                        return Some((Ok::<_, Infallible>(chunk), (body, presence, place)));
                     }
-                    () = tokio::time::sleep(LOOK) => {
-                        authority.authenticate(Presented::Bearer(&token)).await.ok()?;
-                    }
+                    () = tokio::time::sleep(LOOK) => drop(presence.caller().await.ok()?),
                 }
             }
         }))
-    })
+    }))
 }

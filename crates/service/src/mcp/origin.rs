@@ -9,15 +9,6 @@ use portcullis_kernel::refusal::Code;
 
 use crate::app::App;
 
-/// How the caller reaches us: the public URL, or the host it named.
-pub(super) fn base_url(app: &App, headers: &HeaderMap) -> String {
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
-    app.settings
-        .public_url
-        .as_deref()
-        .map_or_else(|| format!("http://{host}"), |url| url.trim_end_matches('/').to_owned())
-}
-
 /// Refuses a name that is not ours, and an origin that is not where we are. An address cannot be rebound, so each address
 /// is ours.
 pub(super) fn check(app: &App, headers: &HeaderMap) -> Result<(), Refusal> {

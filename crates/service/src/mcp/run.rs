@@ -165,6 +165,8 @@ pub(super) async fn run(visitor: &Visitor, bound: &Bound, arguments: JsonObject)
 
 async fn route(visitor: &Visitor, bound: &Bound, arguments: JsonObject, dry_run: bool) -> Result<Outcome, Refusal> {
     let mut asked = asked(visitor, bound, arguments, dry_run)?;
+    // Whoever waits holds a connection: each subject has so many places.
+    let _place = (asked.wait_s > 0).then(|| visitor.app.places.take(visitor.caller.principal())).transpose()?;
     if asked.wait_s > 0 {
         asked.query.push(("wait".to_owned(), asked.wait_s.to_string()));
     }
@@ -188,6 +190,7 @@ async fn route(visitor: &Visitor, bound: &Bound, arguments: JsonObject, dry_run:
 async fn delegate(visitor: &Visitor, bound: &Bound, arguments: JsonObject) -> Result<Outcome, Refusal> {
     let request = asked(visitor, bound, arguments, false)?;
     let (wait_s, path) = (request.wait_s, request.path.clone());
+    let _place = (wait_s > 0).then(|| visitor.app.places.take(visitor.caller.principal())).transpose()?;
     let (_, sent) = send(visitor, &bound.operation, request, true).await?;
     let id = sent.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
     let look = visitor.app.mcp.tools.iter().find(|tool| tool.operation.id == "message_get");

@@ -23,11 +23,19 @@ pub enum Stranger {
     Refused,
     /// An answer that holds nothing but what is its own: there is no target to aim at.
     OnlyItsOwn,
+    /// The same as everybody: that there is no such thing here.
+    NotOffered,
     /// Not asked: anybody is answered.
     Public,
 }
 
-use Stranger::{OnlyItsOwn, Public, Refused};
+use Stranger::{NotOffered, OnlyItsOwn, Public, Refused};
+
+/// What says that A2A 1.0 is spoken.
+const A2A: &str = "?A2A-Version=1.0";
+
+/// Routes whose answer may not come, or not end, until something happens to a task.
+pub const ENDLESS: [&str; 3] = ["events", "a2a_message_send", "a2a_message_stream"];
 
 /// One sample request per route: id, query string, body, what a stranger is told. A new route needs a line here.
 pub fn samples(value: &str) -> Vec<(&'static str, &'static str, Option<Value>, Stranger)> {
@@ -42,6 +50,15 @@ pub fn samples(value: &str) -> Vec<(&'static str, &'static str, Option<Value>, S
         Some(json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params}))
     };
     let decide = || Some(json!({"decision": "approved"}));
+    let said = format!("use {value} there, agent");
+    let envelope = || {
+        let message = json!({"role": "user", "parts": [{"kind": "text", "text": said}]});
+        Some(json!({"method": "message/send", "params": {"message": message, "configuration": {"blocking": false}}}))
+    };
+    let message = || {
+        let message = json!({"messageId": "sample", "role": "ROLE_USER", "parts": [{"text": said}]});
+        Some(json!({"message": message, "configuration": {"returnImmediately": true}}))
+    };
     vec![
         ("health", "", None, Public),
         ("ready", "", None, Public),
@@ -169,6 +186,21 @@ pub fn samples(value: &str) -> Vec<(&'static str, &'static str, Option<Value>, S
         ("mcp_metadata_mcp", "", None, Public),
         ("mcp_metadata_workspace", "", None, Public),
         ("message_notify", "", Some(json!({"message": format!("{value} is what I have")})), Refused),
+        ("a2a", "", envelope(), Refused),
+        ("a2a_slash", "", envelope(), Refused),
+        ("a2a_card", "", None, Refused),
+        ("a2a_card_workspace", "", None, Refused),
+        ("a2a_card_root", "", None, OnlyItsOwn),
+        ("a2a_message_send", A2A, message(), Refused),
+        ("a2a_message_stream", A2A, message(), Refused),
+        ("a2a_task_list", A2A, None, OnlyItsOwn),
+        ("a2a_task_get", A2A, None, Refused),
+        ("a2a_task_change", ":cancel?A2A-Version=1.0", None, Refused),
+        ("a2a_extended_card", A2A, None, NotOffered),
+        ("a2a_push_list", A2A, None, NotOffered),
+        ("a2a_push_get", A2A, None, NotOffered),
+        ("a2a_push_create", A2A, Some(json!({"url": "https://example.org/hook"})), NotOffered),
+        ("a2a_push_delete", A2A, None, NotOffered),
     ]
 }
 
@@ -194,6 +226,14 @@ pub struct Sample {
     pub path: String,
     pub body: Option<Vec<u8>>,
     pub stranger: Stranger,
+}
+
+impl Sample {
+    /// The path with more of a query.
+    pub fn with(&self, query: &str) -> String {
+        let sign = if self.path.contains('?') { '&' } else { '?' };
+        format!("{}{sign}{query}", self.path)
+    }
 }
 
 impl Fixture {
@@ -230,6 +270,8 @@ impl Fixture {
             ("key", "HELD".to_owned()),
             ("approval", held),
             ("turn", turn),
+            ("task", message.clone()),
+            ("config", "no-such-config".to_owned()),
             ("message", message),
             ("policy", policy),
             ("operator", operator),
@@ -269,12 +311,13 @@ impl Fixture {
 /// Asserts that the answer is a refusal with one of these statuses, and a whole problem document.
 #[track_caller]
 pub fn problem(answer: &Answer, statuses: &[u16], what: &str) {
-    assert!(statuses.contains(&answer.status), "{what}: {} {}", answer.status, answer.text);
+    assert!(statuses.contains(&answer.refused_as()), "{what}: {} {}", answer.status, answer.text);
     let content_type = answer.headers.get("content-type").and_then(|value| value.to_str().ok());
-    assert_eq!(content_type, Some("application/problem+json"), "{what}: {}", answer.text);
-    assert_eq!(answer.json["status"], answer.status, "{what}: {}", answer.text);
+    let wanted = if answer.is_a2a() { "application/json" } else { "application/problem+json" };
+    assert_eq!(content_type, Some(wanted), "{what}: {}", answer.text);
+    assert_eq!(answer.refusal()["status"], answer.refused_as(), "{what}: {}", answer.text);
     for member in ["code", "error", "reason", "retryable", "denied_class", "next_step", "request_id"] {
-        assert!(!answer.json[member].is_null(), "{what}: no `{member}` in {}", answer.text);
+        assert!(!answer.refusal()[member].is_null(), "{what}: no `{member}` in {}", answer.text);
     }
 }
 

@@ -55,17 +55,35 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// The refusal: the body, or what an error of A2A carries of it.
+    pub fn refusal(&self) -> &Value {
+        let error = &self.json["error"];
+        let details = error["details"].as_array().or(error["data"].as_array());
+        details.and_then(|details| details.iter().find(|one| one["code"].is_string())).unwrap_or(&self.json)
+    }
+
+    /// Whether it is a refusal in the words of A2A.
+    pub fn is_a2a(&self) -> bool {
+        self.json["error"].is_object()
+    }
+
+    /// The status of the refusal: that of the answer, unless another protocol has a word of its own for it.
+    pub fn refused_as(&self) -> u16 {
+        let own = self.refusal()["status"].as_u64().and_then(|status| u16::try_from(status).ok());
+        if self.is_a2a() { own.unwrap_or(0) } else { self.status }
+    }
+
     /// The refusal's code, or empty.
     pub fn code(&self) -> &str {
-        self.json["code"].as_str().unwrap_or_default()
+        self.refusal()["code"].as_str().unwrap_or_default()
     }
 
     /// Panics unless the answer has this status and code.
     #[track_caller]
     pub fn refused(&self, status: u16, code: &str) -> &Self {
-        assert_eq!((self.status, self.code()), (status, code), "{}", self.text);
+        assert_eq!((self.refused_as(), self.code()), (status, code), "{}", self.text);
         for member in ["error", "reason", "retryable", "denied_class", "next_step"] {
-            assert!(!self.json[member].is_null(), "no `{member}` in {}", self.text);
+            assert!(!self.refusal()[member].is_null(), "no `{member}` in {}", self.text);
         }
         self
     }
@@ -128,6 +146,16 @@ impl Actor {
     pub async fn open(&self, path: &str) -> reqwest::Response {
         let request = self.client.get(format!("{}{path}", self.url));
         let request = self.headers.iter().fold(request, |request, (name, value)| request.header(name, value));
+        request.send().await.expect("the server answers")
+    }
+
+    /// The head of the answer to any request; the body is still to come.
+    pub async fn begin(&self, method: Method, path: &str, body: Option<Value>) -> reqwest::Response {
+        let request = self.client.request(method, format!("{}{path}", self.url));
+        let mut request = self.headers.iter().fold(request, |request, (name, value)| request.header(name, value));
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body.to_string());
+        }
         request.send().await.expect("the server answers")
     }
 
@@ -306,6 +334,13 @@ impl World {
     #[track_caller]
     pub fn only_audited(changed: &BTreeMap<&'static str, i64>) {
         assert_eq!(*changed, BTreeMap::from([("audit", 1)]), "more than one audit event came of a refusal");
+    }
+
+    /// Stops the server; the organisation stays open.
+    pub async fn shut_down(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.shutdown().await;
+        }
     }
 
     /// Stops the server and closes the organisation, which stays in the database.

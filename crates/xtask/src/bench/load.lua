@@ -6,11 +6,30 @@ for id in string.gmatch(os.getenv("BENCH_WORKSPACES"), "%S+") do ids[#ids + 1] =
 local headers = { ["Authorization"] = "Bearer " .. token, ["Content-Type"] = "application/json" }
 local n = tonumber(os.getenv("BENCH_SEED"))
 
+-- The same over MCP, in the stateless revision.
+local meta = '{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"wrk",' ..
+  '"version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}'
+local frame = '{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":{"name":"%s","arguments":%s,"_meta":%s}}'
+
+function tool(name, arguments)
+  local more = { ["MCP-Protocol-Version"] = "2026-07-28", ["Mcp-Method"] = "tools/call", ["Mcp-Name"] = name,
+    ["Accept"] = "application/json, text/event-stream" }
+  for header, value in pairs(headers) do more[header] = value end
+  return wrk.format("POST", "/mcp", more, string.format(frame, n, name, arguments, meta))
+end
+
 function request()
   n = n + 1
   local id = ids[n % #ids + 1]
   if kind == "read" then
     return wrk.format("GET", "/workspaces/" .. id, headers)
+  end
+  if kind == "tool read" then
+    return tool("get_workspace", string.format('{"workspace_id":"%s"}', id))
+  end
+  if kind == "tool write" then
+    local arguments = '{"workspace_id":"%s","key":"KEY_%d","value":"value-%d"}'
+    return tool("set_workspace_secret", string.format(arguments, id, n % 200, n))
   end
   -- Another key each time: an identical refusal would be answered from memory, an equal value would restart nothing.
   local key = kind == "write" and "KEY_" .. (n % 200) or "KEY_" .. n
@@ -22,7 +41,11 @@ local wanted = tonumber(os.getenv("BENCH_STATUS"))
 local threads = {}
 function setup(thread) threads[#threads + 1] = thread end
 function init() wrong = 0 end
-function response(status) if status ~= wanted then wrong = wrong + 1 end end
+function response(status, _, body)
+  -- A tool that is refused is answered with 200 too.
+  local refused = string.sub(kind, 1, 4) == "tool" and not string.find(body, '"isError":false', 1, true)
+  if status ~= wanted or refused then wrong = wrong + 1 end
+end
 
 function done(summary, latency)
   local e = summary.errors

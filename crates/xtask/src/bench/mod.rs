@@ -2,6 +2,7 @@
 
 pub mod fleet;
 mod server;
+pub mod tools;
 
 use std::path::Path;
 use std::process::Command;
@@ -14,7 +15,7 @@ use crate::step;
 #[derive(Clone, Copy)]
 pub struct Load {
     pub name: &'static str,
-    /// `write`, `refuse` or `read`, as `load.lua` knows them.
+    /// `write`, `refuse`, `read`, `tool write` or `tool read`, as `load.lua` knows them.
     pub kind: &'static str,
     /// The status every answer must have: a benchmark of wrong answers is none.
     pub status: u16,

@@ -38,6 +38,17 @@ impl Server {
     /// Starts it and makes an owner, a service token that may write unattended, and workspaces.
     /// `agents`: how many workspaces get an idle echo agent; without any the server only serves.
     pub fn start(binary: &Path, name: &str, database_url: Option<&str>, agents: usize) -> Result<Self, String> {
+        Self::configured(binary, name, database_url, agents, "")
+    }
+
+    /// The same, with this in its configuration file.
+    pub fn configured(
+        binary: &Path,
+        name: &str,
+        database_url: Option<&str>,
+        agents: usize,
+        more: &str,
+    ) -> Result<Self, String> {
         let scratch = Scratch::new(name)?;
         let data = scratch.path().join("data");
         let password = scratch.path().join("password");
@@ -53,18 +64,19 @@ impl Server {
         let log = std::fs::File::create(scratch.path().join("log")).map_err(|error| error.to_string())?;
         let mut serve = command(binary, scratch.path(), database_url);
         serve.args(["serve", "--listen", &address, "--data"]).arg(&data).stdout(Stdio::null()).stderr(log);
+        let mut text = more.to_owned();
         if agents == 0 {
             serve.arg("--no-agents");
         } else {
-            let config = scratch.path().join("config.toml");
             // Short, because of sockets.
-            let text = format!(
+            text += &format!(
                 "[agents]\ndir = \"/tmp/ptc-bench-{0}\"\nsecrets_dir = \"/dev/shm/ptc-bench-{0}\"\n",
                 std::process::id()
             );
-            std::fs::write(&config, text).map_err(|error| error.to_string())?;
-            serve.arg("--config").arg(config);
         }
+        let config = scratch.path().join("config.toml");
+        std::fs::write(&config, text).map_err(|error| error.to_string())?;
+        serve.arg("--config").arg(config);
         serve.env("PORTCULLIS_ADMIN_TOKEN", ADMIN_TOKEN);
         let began = Instant::now();
         let child = serve.spawn().map_err(|error| step::cannot_run(&serve, &error))?;

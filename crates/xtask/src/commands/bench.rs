@@ -26,7 +26,13 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
             crate::bench::fleet::run(&binary)?.iter().for_each(|row| step::say(row));
             return Ok(());
         }
-        _ => return Err("takes no argument, or `fleet` for that part alone".to_owned()),
+        [only] if only == "tools" => {
+            step::announce("wrk", ensure_wrk)?;
+            let binary = step::announce("release build", binary)?;
+            crate::bench::tools::run(&binary)?.iter().for_each(|row| step::say(row));
+            return Ok(());
+        }
+        _ => return Err("takes no argument, or `fleet` or `tools` for that part alone".to_owned()),
     }
     step::announce("wrk", ensure_wrk)?;
     let postgres = step::announce("postgresql", postgres::ensure)?;
@@ -58,6 +64,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     }
     rows.extend(decisions()?);
     rows.extend(crate::bench::fleet::run(&binary)?);
+    rows.extend(crate::bench::tools::run(&binary)?);
     step::say("\n| what | engine | median | p50 | p99 |\n|---|---|--:|--:|--:|");
     for row in rows {
         step::say(&row);

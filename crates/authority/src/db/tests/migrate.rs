@@ -38,6 +38,36 @@ fn the_released_schema_applies_to_an_empty_database() {
 }
 
 #[test]
+fn messages_of_an_older_schema_have_changed_when_their_state_last_did() {
+    for db in databases() {
+        migrate(&db, &MIGRATIONS[..2]).unwrap();
+        db.with(|conn| {
+            // The rows these refer to do not matter here.
+            let free = if conn.is_postgres() { "SET session_replication_role = replica" } else { "PRAGMA foreign_keys = OFF" };
+            conn.batch(free)?;
+            conn.batch(
+                "INSERT INTO messages (seq, id, workspace_id, direction, sender_kind, sender_id, sender_name, message_id, body, digest, said, state, \
+                 turn_id, created_at, ended_at, audit_id) VALUES \
+                 (1, 'waits', 'w', 'in', 'agent', 'a', 'a', '1', 'x', '', '', 'queued', NULL, 10, NULL, 1), \
+                 (2, 'works', 'w', 'in', 'agent', 'a', 'a', '2', 'x', '', '', 'delivered', 't', 10, NULL, 1), \
+                 (3, 'ended', 'w', 'in', 'agent', 'a', 'a', '3', 'x', '', '', 'cancelled', NULL, 10, 30, 1)",
+            )?;
+            conn.batch(
+                "INSERT INTO turns (id, workspace_id, boot_id, message_id, state, started_at, audit_id) \
+                 VALUES ('t', 'w', 'b', 'works', 'running', 20, 1)",
+            )
+        });
+        migrate(&db, MIGRATIONS).unwrap();
+        db.with(|conn| {
+            let rows = conn.query("SELECT changed_at FROM messages ORDER BY seq", &[])?;
+            let changed: Vec<i64> = rows.iter().map(|row| row.int(0).unwrap()).collect();
+            assert_eq!(changed, [10, 20, 30], "{}", db.engine);
+            Ok(())
+        });
+    }
+}
+
+#[test]
 fn a_newer_schema_is_refused() {
     for db in databases() {
         migrate(&db, &[ONE, TWO]).unwrap();

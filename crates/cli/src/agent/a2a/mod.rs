@@ -1,12 +1,11 @@
-//! The agent as an A2A 1.0 server: a card, and JSON-RPC over one socket.
+//! A socket beside the agent for programs that know no other A2A endpoint than one of their own machine.
 //!
-//! It hands every message to the control plane and none to the mind, so that queue, drain, hierarchy, redaction and audit
-//! apply to whoever writes here as to everybody else.
+//! It passes every request on to the control plane's endpoint of this workspace, with the agent's credential, and serves
+//! nothing itself: there is one implementation of the protocol, and queue, drain, hierarchy, redaction and audit apply to
+//! whoever writes here as to everybody else.
 
 mod card;
-mod error;
-mod rpc;
-mod task;
+mod relay;
 
 use std::convert::Infallible;
 use std::fs::{self, Permissions};
@@ -21,11 +20,10 @@ use std::time::Duration;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{HeaderMap, Response, StatusCode, Uri, header};
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{Response, StatusCode, header};
 use axum::middleware::{self, Next};
-use axum::routing::{get, post};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -34,7 +32,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use self::task::Contexts;
 use super::plane::Plane;
 use crate::environment::agent as environment;
 use crate::error::Error;
@@ -51,20 +48,12 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// The pause after a connection could not be taken: most likely no file is left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// What every request needs.
-struct Server {
-    plane: Arc<Plane>,
-    card: Value,
-    etag: String,
-    contexts: Contexts,
-}
-
 /// Starts serving where there is a place for it, and returns the card.
 pub async fn start(plane: Arc<Plane>, mind: &str, listen: Option<SocketAddr>, output: Output) -> Result<Value, Error> {
+    let card = card::card(mind);
     let Some(address) = listen else {
-        let card = card::card("http://localhost/", mind, false);
         if let Some(directory) = environment::run_dir() {
-            let router = router(plane, card.clone(), false)?;
+            let router = router(plane, false);
             match unix(&directory.join(SOCKET)) {
                 Ok(listener) => drop(tokio::spawn(serve(move |context| listener.poll_accept(context), router))),
                 // Messages come by the control plane all the same.
@@ -79,9 +68,8 @@ pub async fn start(plane: Arc<Plane>, mind: &str, listen: Option<SocketAddr>, ou
     let cannot = |error| Error::fault(format!("cannot listen on {address}: {error}"));
     let listener = TcpListener::bind(address).await.map_err(cannot)?;
     let url = format!("http://{}/", listener.local_addr().map_err(cannot)?);
-    let card = card::card(&url, mind, true);
     output.note(&format!("agent: A2A at {url}"));
-    let router = router(plane, card.clone(), true)?;
+    let router = router(plane, true);
     drop(tokio::spawn(serve(move |context| listener.poll_accept(context), router)));
     Ok(card)
 }
@@ -97,40 +85,23 @@ fn unix(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-fn router(plane: Arc<Plane>, card: Value, guarded: bool) -> Result<Router, Error> {
-    let etag = card::etag(&card);
-    let server = Arc::new(Server { plane, card, etag, contexts: Contexts::default() });
-    let mut router = Router::new()
-        .route("/.well-known/agent-card.json", get(card::serve))
-        .route("/", post(answer))
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
+fn router(plane: Arc<Plane>, guarded: bool) -> Router {
+    let mut router = Router::new().fallback(relay::relay);
     if guarded {
-        router = router.layer(middleware::from_fn_with_state(Arc::clone(&server), guard));
+        router = router.layer(middleware::from_fn_with_state(Arc::clone(&plane), guard));
     }
-    Ok(router.with_state(server))
-}
-
-async fn answer(State(server): State<Arc<Server>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response<Body> {
-    let answer = rpc::answer(&server, &uri, &headers, &body).await;
-    json(StatusCode::OK, &answer)
+    router.with_state(plane)
 }
 
 /// On a port every process of the machine may knock: only who holds the agent's own token is let in.
-async fn guard(State(server): State<Arc<Server>>, request: Request, next: Next) -> Response<Body> {
+async fn guard(State(plane): State<Arc<Plane>>, request: Request, next: Next) -> Response<Body> {
     let shown = request.headers().get(header::AUTHORIZATION).map(|value| value.as_bytes()).unwrap_or_default();
-    if verify_slices_are_equal(shown, server.plane.bearer().as_bytes()).is_ok() {
+    if verify_slices_are_equal(shown, plane.bearer().as_bytes()).is_ok() {
         return next.run(request).await;
     }
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::UNAUTHORIZED;
     response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
-    response
-}
-
-fn json(status: StatusCode, value: &Value) -> Response<Body> {
-    let mut response = Response::new(Body::from(value.to_string()));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
     response
 }
 
