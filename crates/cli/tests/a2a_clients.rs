@@ -1,11 +1,15 @@
 //! The official clients of A2A as those who talk to an agent, over both transports: card, send, stream, get, list, cancel,
 //! subscribe.
 
+#![expect(clippy::expect_used, reason = "a test that cannot set itself up has failed")]
+
 mod kit;
+
+use std::process::Command;
 
 use kit::{
     Ended,
-    clients::{Clients, clients},
+    clients::{Clients, Following, clients},
     fleet::{Fleet, HOLDS, exec, list, text},
     ran,
 };
@@ -41,7 +45,7 @@ impl Scene {
     }
 
     /// The official command, with these arguments and JSON for an answer.
-    fn command(&self, transport: &str, arguments: &[&str]) -> Ended {
+    fn prepared(&self, transport: &str, arguments: &[&str]) -> Command {
         let mut command = self.clients.a2acli();
         command.env("A2ACLI_BEARER", &self.token).args([
             "--transport",
@@ -52,7 +56,11 @@ impl Scene {
             "50ms",
         ]);
         command.args(["-a", &format!("{}/.well-known/agent-card.json", self.base())]).args(arguments);
-        ran(command)
+        command
+    }
+
+    fn command(&self, transport: &str, arguments: &[&str]) -> Ended {
+        ran(self.prepared(transport, arguments))
     }
 
     #[track_caller]
@@ -127,7 +135,7 @@ fn the_python_client_talks_to_an_agent_over_both_transports() {
 #[track_caller]
 fn python_saw(seen: &Value, base: &str, binding: &str) {
     let card = &seen["card"];
-    assert_eq!(card["name"], "holder", "{card:#}");
+    assert_eq!(card["name"], "Portcullis agent (exec)", "{card:#}");
     let interfaces = list(&card["supportedInterfaces"]);
     let ours = interfaces.iter().find(|one| one["protocolBinding"] == binding);
     assert!(ours.is_some_and(|one| one["url"].as_str().is_some_and(|url| url.starts_with(base))), "{card:#}");
@@ -163,7 +171,7 @@ fn the_official_command_talks_to_an_agent_over_both_transports() {
         let mut expected = Vec::new();
         for (_, transport) in BINDINGS {
             let card = scene.json(transport, &["card", "get", "--validate"]);
-            assert_eq!(card["name"], "holder", "{card:#}");
+            assert_eq!(card["name"], "Portcullis agent (exec)", "{card:#}");
 
             let sent = scene.json(transport, &["send", "say hello"]);
             let sent = sent.get("task").unwrap_or(&sent).clone();
@@ -173,15 +181,15 @@ fn the_official_command_talks_to_an_agent_over_both_transports() {
             let stream = scene.command(transport, &["send", "say streamed", "--stream"]).exits(0);
             streamed(&lines(&stream.out), "say streamed unset");
 
-            let held = scene.json(transport, &["send", "hold file", "--async"]);
+            let held = scene.json(transport, &["send", "hold file", "--async", "--return-immediately"]);
             let held = text(held.get("task").unwrap_or(&held), "id");
             scene.fleet.taken(&scene.agent, &held);
-            let queued = scene.json(transport, &["send", "say later", "--async"]);
+            let queued = scene.json(transport, &["send", "say later", "--async", "--return-immediately"]);
             let queued = text(queued.get("task").unwrap_or(&queued), "id");
             let cancelled = scene.json(transport, &["task", "cancel", &queued]);
             assert_eq!(state(&cancelled), "TASK_STATE_CANCELED");
             refused(scene.command(transport, &["task", "cancel", &held]), "TASK_NOT_CANCELABLE", -32002);
-            holding(&scene, transport, &held);
+            subscribed(&scene, transport, &held);
             let unknown = "00000000-0000-7000-8000-000000000000";
             refused(scene.command(transport, &["task", "get", unknown]), "TASK_NOT_FOUND", -32001);
 
@@ -194,18 +202,18 @@ fn the_official_command_talks_to_an_agent_over_both_transports() {
     }
 }
 
-/// Subscribes while the agent works, and lets it end.
+/// Subscribes while the agent works, and lets it end only then.
 #[track_caller]
-fn holding(scene: &Scene, transport: &str, held: &str) {
-    std::thread::scope(|threads| {
-        let events = threads.spawn(|| scene.command(transport, &["task", "subscribe", held, "--stream"]));
-        // Also right if it ends before the subscription is there: then the command is refused, and the test fails.
-        std::thread::sleep(std::time::Duration::from_secs(2));
-        scene.fleet.touch(&scene.agent, "file");
-        let events = events.join().expect("it ends").exits(0);
-        streamed(&lines(&events.out), "hold file unset");
-    });
-    refused(scene.command(transport, &["task", "subscribe", held, "--stream"]), "UNSUPPORTED_OPERATION", -32004);
+fn subscribed(scene: &Scene, transport: &str, held: &str) {
+    let subscribe = ["task", "subscribe", held];
+    let mut following = Following::start(scene.prepared(transport, &subscribe));
+    let mut events = vec![following.event().expect("a first event")];
+    assert_eq!(state(&events[0]["task"]), "TASK_STATE_WORKING", "{events:#?}");
+    scene.fleet.touch(&scene.agent, "file");
+    events.extend(std::iter::from_fn(|| following.event()));
+    streamed(&events, "hold file unset");
+    assert!(following.ended_well());
+    refused(scene.command(transport, &subscribe), "UNSUPPORTED_OPERATION", -32004);
 }
 
 #[track_caller]

@@ -1,6 +1,8 @@
 //! The official clients of MCP as the agents that use us, in both revisions of the protocol: what they list, call, are refused
 //! and are answered. One of them also lints every schema.
 
+#![expect(clippy::expect_used, reason = "a test that cannot set itself up has failed")]
+
 mod kit;
 
 use kit::{

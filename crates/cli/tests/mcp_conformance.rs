@@ -2,6 +2,8 @@
 //! the token which the suite cannot send. What the suite calls by name are fixtures on the product's own stack; what it can
 //! ask of any server is asked of the product itself.
 
+#![expect(clippy::expect_used, reason = "a test that cannot set itself up has failed")]
+
 mod kit;
 
 use kit::{ADMIN, Ended, Server, clients::Clients, proxy::Proxy, ran};

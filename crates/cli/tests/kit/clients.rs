@@ -1,12 +1,17 @@
 //! The official clients of MCP and A2A, in the folder that `PORTCULLIS_TEST_CLIENTS` names and `cargo xtask clients` makes.
 
 use std::{
-    io::Write,
+    io::{BufRead, BufReader, Lines, Write},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{ChildStdout, Command, Stdio},
 };
 
-use super::{Ended, fed};
+use serde_json::Value;
+
+use super::{Ended, Killed, fed};
+
+/// How long a client may take, in seconds: one that waits for ever must fail its test, not hang it.
+const CLIENT_S: &str = "180";
 
 /// Where the clients are.
 pub struct Clients {
@@ -34,7 +39,8 @@ pub fn clients(home: &Path) -> Option<Clients> {
 
 impl Clients {
     fn alone(&self, program: impl AsRef<Path>) -> Command {
-        let mut command = Command::new(self.folder.join(program));
+        let mut command = Command::new("timeout");
+        command.arg(CLIENT_S).arg(self.folder.join(program));
         command.env_clear().env("HOME", &self.home).current_dir(&self.home);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
@@ -79,5 +85,30 @@ impl Clients {
     /// The official command of A2A.
     pub fn a2acli(&self) -> Command {
         self.alone("a2acli/bin/a2acli")
+    }
+}
+
+/// A command that prints an event a line, as JSON, for as long as it follows something.
+pub struct Following {
+    child: Killed,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Following {
+    pub fn start(mut command: Command) -> Self {
+        let mut child = Killed(command.stderr(Stdio::null()).spawn().expect("the command starts"));
+        let lines = BufReader::new(child.0.stdout.take().expect("a pipe")).lines();
+        Self { child, lines }
+    }
+
+    /// The next event; waits for it.
+    pub fn event(&mut self) -> Option<Value> {
+        let line = self.lines.next()?.expect("text");
+        Some(serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}")))
+    }
+
+    /// Whether it ended well.
+    pub fn ended_well(mut self) -> bool {
+        self.child.ended().success()
     }
 }
