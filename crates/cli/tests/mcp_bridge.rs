@@ -31,7 +31,7 @@ impl Bridge {
     fn start(mut command: Command) -> Self {
         let mut child = command.stdin(Stdio::piped()).spawn().expect("the bridge starts");
         let output = BufReader::new(child.stdout.take().expect("a pipe"));
-        let (send, lines) = mpsc::channel();
+        let (send, lines) = mpsc::sync_channel(64);
         std::thread::spawn(move || {
             for line in output.lines().map_while(Result::ok) {
                 let message = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));

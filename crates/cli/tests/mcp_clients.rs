@@ -123,6 +123,21 @@ fn the_inspector_finds_nothing_in_any_schema() {
     }
 }
 
+/// It holds a refusal to the tool's output schema, and must still show it.
+#[test]
+fn a_strict_client_shows_a_refusal_as_it_is() {
+    let Some(scene) = scene(TestDb::sqlite()) else { return };
+    let arguments = r#"{"key":"PATH","value":"x"}"#;
+    for era in ["modern", "legacy"] {
+        let mut command = scene.clients.inspector();
+        command.arg(scene.server()).args(["--transport", "http", "--protocol-era", era]);
+        command.args(["--header", &format!("Authorization: Bearer {}", scene.token), "--format", "json"]);
+        command.args(["--method", "tools/call", "--tool-name", "set_workspace_secret", "--tool-args-json", arguments]);
+        let ended = ran(command);
+        assert!(ended.out.contains("KEY_FORBIDDEN") && !ended.out.contains("must be"), "{ended:?}");
+    }
+}
+
 /// A client whose token is wrong learns that, and nothing else.
 #[test]
 fn a_client_without_a_good_token_sees_nothing() {

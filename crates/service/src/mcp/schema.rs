@@ -82,7 +82,7 @@ fn property(arg: &Arg, body: &Map<String, Value>) -> Value {
         To::Wait(default, max) => json!({"type": "integer", "minimum": 0, "maximum": max, "default": default}),
         To::Body | To::As(_) | To::BodyOr(_) => {
             let known = member(arg).and_then(|name| body.get("properties")?.get(name));
-            known.cloned().unwrap_or_else(|| json!({"type": "string"}))
+            without_null(known.cloned().unwrap_or_else(|| json!({"type": "string"})))
         }
     };
     if let (Value::Object(members), false) = (&mut property, arg.about.is_empty()) {
@@ -91,10 +91,53 @@ fn property(arg: &Arg, body: &Map<String, Value>) -> Value {
     property
 }
 
-/// The schema of a tool's structured content. Every result of a change has a `status`; what else it has depends on it.
+/// An argument is left out rather than null; clients and models then see one type.
+fn without_null(mut schema: Value) -> Value {
+    if let Some(kinds) = schema.get_mut("type").and_then(Value::as_array_mut) {
+        kinds.retain(|kind| kind != "null");
+        if let [only] = kinds.as_slice() {
+            schema["type"] = only.clone();
+        }
+    }
+    if let Some(choices) = schema.get_mut("anyOf").and_then(Value::as_array_mut) {
+        choices.retain(|choice| choice["type"] != "null");
+        if let [only] = choices.as_slice() {
+            let mut only = only.clone();
+            if let (Some(about), None) = (schema.get("description"), only.get("description")) {
+                only["description"] = about.clone();
+            }
+            return only;
+        }
+    }
+    schema
+}
+
+/// The schema of a tool's structured content: what is done or held, or the refusal. Strict clients hold errors to it too.
 pub(super) fn output(tool: &Tool, operation: &Operation) -> Arc<JsonObject> {
+    let refusal = json!({
+        "type": "object",
+        "description": "a refusal; `isError` is true",
+        "properties": {
+            "code": {"type": "string", "description": "stable; see the resource portcullis://refusals"},
+            "error": {"type": "string"},
+            "reason": {"type": "string"},
+            "retryable": {"type": "boolean"},
+            "denied_class": {"type": "string"},
+            "next_step": {"type": "string", "description": "what to do now"},
+        },
+        "required": ["code", "error", "retryable", "next_step"],
+    });
+    let schema = json!({"type": "object", "anyOf": [answer(tool, operation), refusal]});
+    match schema {
+        Value::Object(members) => Arc::new(members),
+        _ => Arc::default(),
+    }
+}
+
+/// What is not a refusal. Every result of a change has a `status`; what else it has depends on it.
+fn answer(tool: &Tool, operation: &Operation) -> Value {
     let described = operation.output.map(|schema| object(schema(&mut generator())));
-    let schema = match (tool.runs, tool.list, described) {
+    match (tool.runs, tool.list, described) {
         (Runs::Route, Some(list), Some(items)) => {
             let mut properties = Map::new();
             properties.insert(list.to_owned(), items.into());
@@ -134,9 +177,5 @@ pub(super) fn output(tool: &Tool, operation: &Operation) -> Arc<JsonObject> {
             },
             "required": ["status"],
         }),
-    };
-    match schema {
-        Value::Object(members) => Arc::new(members),
-        _ => Arc::default(),
     }
 }
