@@ -97,16 +97,15 @@ async fn handle(app: App, operation: Arc<Operation>, path: PathParams, request: 
     let (response, code) = match result {
         Ok(response) => {
             // Refused in the words of another protocol.
-            let code = response.extensions().get::<Code>().copied();
+            let refusal = response.extensions().get::<Arc<Refusal>>();
+            let code = refusal.map(|refusal| refusal.code);
+            if let Some(refusal) = refusal {
+                app.metrics.note(&request_id, operation.id, refusal);
+            }
             (response, code)
         }
         Err(refusal) => {
-            if refusal.code.status() >= 500 || refusal.internal.is_some() {
-                tracing::warn!(request_id, operation = operation.id, code = %refusal.code, detail = refusal.internal.as_deref().unwrap_or_default(), "refused for an internal reason");
-            }
-            if refusal.audit_id.is_none() && refusal.code.status() == 403 {
-                app.metrics.unaudited();
-            }
+            app.metrics.note(&request_id, operation.id, &refusal);
             let mut response = problem::response(&refusal, &request_id);
             let challenge =
                 challenged.and_then(|(headers, path)| crate::mcp::challenge(&app, &headers, &path, &refusal));

@@ -3,7 +3,7 @@
 use std::{sync::OnceLock, time::Duration};
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use portcullis_authority::Authority;
+use portcullis_authority::{Authority, Refusal};
 use portcullis_kernel::refusal::Code;
 
 /// Upper bounds of the latency histogram, in seconds.
@@ -47,9 +47,14 @@ impl Metrics {
         }
     }
 
-    /// Counts a refusal that the store could not take into the log.
-    pub(crate) fn unaudited(&self) {
-        metrics::counter!("portcullis_refusals_without_audit_event_total").increment(1);
+    /// Notes of a refusal what its caller is not told, and counts one that the store could not take into the log.
+    pub(crate) fn note(&self, request_id: &str, operation: &str, refusal: &Refusal) {
+        if refusal.code.status() >= 500 || refusal.internal.is_some() {
+            tracing::warn!(request_id, operation, code = %refusal.code, detail = refusal.internal.as_deref().unwrap_or_default(), "refused for an internal reason");
+        }
+        if refusal.audit_id.is_none() && refusal.code.status() == 403 {
+            metrics::counter!("portcullis_refusals_without_audit_event_total").increment(1);
+        }
     }
 
     /// The Prometheus page.
@@ -77,8 +82,9 @@ where
 {
     use tracing_subscriber::{EnvFilter, Layer, filter::filter_fn, fmt, layer::SubscriberExt, util::SubscriberInitExt};
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    // The MCP SDK writes whole messages at its finer levels, with the arguments of tools in them: no filter opens those.
-    let quiet = filter_fn(|event| !event.target().starts_with("rmcp") || *event.level() <= tracing::Level::WARN);
+    // The MCP SDK writes whole messages at its finer levels, with the arguments of tools in them, and at the others what its
+    // clients chose as ids and names: no filter opens those. What matters of a call is written by us.
+    let quiet = filter_fn(|event| !event.target().starts_with("rmcp"));
     let layer = fmt::layer().with_writer(writer).with_target(false);
     let layer = if as_json { layer.json().boxed() } else { layer.boxed() };
     // A second call in one process (tests) keeps the first.

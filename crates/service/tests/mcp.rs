@@ -52,7 +52,14 @@ fn the_tools_are_chosen_by_the_subject_and_by_what_its_credential_carries() {
         let service = world.org_token(&world.owner(), body).await;
         assert_eq!(Tools::of(&world.bearer(&service)).names().await, ["plan", "list_workspaces", "get_workspace"]);
 
-        // What is not listed cannot be called either.
+        // A tool whose scope it lacks is refused by its route, and recorded.
+        let arguments = json!({"workspace_id": child, "key": "K", "value": "v"});
+        let lacking = Tools::of(&world.bearer(&service));
+        let (given, changed) = world.changed(lacking.call("set_workspace_secret", arguments)).await;
+        given.refused("SCOPE_MISSING");
+        World::only_audited(&changed);
+
+        // What is another subject's does not exist.
         let agent = Tools::of(&world.agent_of(&child).await);
         let answer = agent.rpc("tools/call", json!({"name": "mint_org_token", "arguments": {}})).await;
         assert_eq!(answer.json["error"]["code"], -32602, "{}", answer.text);

@@ -118,9 +118,26 @@ fn a_session_is_its_subjects_and_never_an_authentication() {
             let listen = session.by(thief).actor.with("mcp-session-id", &session.id);
             listen.get("/mcp").await.refused(404, "SESSION_NOT_FOUND");
         }
-        // Another credential of the same subject may go on with it.
+        // Nor by what the request says it speaks.
+        for revision in [MODERN, "2031-01-01", "zzzz"] {
+            let thief =
+                session.by(&stranger).actor.without("mcp-protocol-version").with("mcp-protocol-version", revision);
+            let mut call = write(json!(1));
+            call["params"]["_meta"] = json!({"io.modelcontextprotocol/protocolVersion": revision});
+            let thief = thief.with("mcp-session-id", &session.id);
+            let (answer, changed) = world.changed(thief.post("/mcp", call)).await;
+            answer.refused(404, "SESSION_NOT_FOUND");
+            assert!(changed.is_empty(), "{changed:?}");
+        }
+        let hello =
+            json!({"protocolVersion": MODERN, "capabilities": {}, "clientInfo": {"name": "thief", "version": "1"}});
+        let hello = json!({"jsonrpc": "2.0", "id": 7, "method": "initialize", "params": hello});
+        let thief = session.by(&stranger).actor.without("mcp-protocol-version").with("mcp-protocol-version", MODERN);
+        let answer = thief.with("mcp-session-id", &session.id).post("/mcp", hello).await;
+        answer.refused(404, "SESSION_NOT_FOUND");
+        // Nor another credential of the same agent: it may be a narrower one.
         let again = world.agent_of(&child).await;
-        session.by(&again).call("list_peers", json!({})).await.status(200);
+        session.by(&again).call("list_peers", json!({})).await.refused(404, "SESSION_NOT_FOUND");
         // Ended is ended.
         assert!(session.end().await.status < 300);
         session.call("list_peers", json!({})).await.refused(404, "SESSION_NOT_FOUND");

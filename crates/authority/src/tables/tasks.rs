@@ -1,6 +1,6 @@
 //! Messages to an agent by when they last changed, newest first: what A2A lists as tasks.
 //!
-//! Each question has two forms, for all senders and for one, so that each can use the index that fits it.
+//! Each question has two forms, for all senders and for one.
 
 use portcullis_kernel::{id::WorkspaceId, subject::Principal, time::Timestamp};
 

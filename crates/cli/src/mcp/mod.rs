@@ -63,6 +63,7 @@ pub async fn run(context: &Context, args: &McpArgs) -> Result<Exit, Error> {
         endpoint: Endpoint::new(&base, &path, bearer)?,
         session: Mutex::default(),
         hello: Mutex::default(),
+        reopening: tokio::sync::Mutex::default(),
         running: Mutex::default(),
         places: Semaphore::new(REQUESTS_MAX),
         output: context.output,
@@ -100,6 +101,8 @@ struct Bridge {
     session: Mutex<Session>,
     /// The client's `initialize`, for a session that has to be opened again.
     hello: Mutex<Option<Value>>,
+    /// One opens it again, and the others wait for that.
+    reopening: tokio::sync::Mutex<()>,
     /// Requests under way, by their id as text.
     running: Mutex<HashMap<String, AbortHandle>>,
     places: Semaphore,
@@ -124,22 +127,26 @@ impl Bridge {
             };
             match message {
                 Err(why) => say(&error(&Value::Null, PARSE, why, None)),
-                // What opens a session comes before what is said in it.
+                // What opens a session comes before what is said in it, and what takes back does not wait for a place.
                 Ok(message) if is_opening(&message) => self.exchange(&message).await,
-                Ok(message) if message["method"] == "notifications/cancelled" && self.cancelled(&message) => {}
+                Ok(message) if message["method"] == "notifications/cancelled" => {
+                    if !self.cancelled(&message) {
+                        self.exchange(&message).await;
+                    }
+                }
                 Ok(message) => {
                     let id = message.get("id").map(Value::to_string);
                     let bridge = Arc::clone(self);
+                    // Held until the task is known under its id, so that its end finds it.
+                    let mut running = held(&self.running);
                     let task = tasks.spawn(async move {
+                        let _known = Known(&bridge, message.get("id").map(Value::to_string));
                         // The semaphore is never closed.
                         let _place = bridge.places.acquire().await;
                         bridge.exchange(&message).await;
-                        if let Some(id) = message.get("id") {
-                            held(&bridge.running).remove(&id.to_string());
-                        }
                     });
-                    if let Some(id) = id.filter(|_| !task.is_finished()) {
-                        held(&self.running).insert(id, task);
+                    if let Some(id) = id {
+                        running.insert(id, task);
                     }
                 }
             }
@@ -162,10 +169,11 @@ impl Bridge {
 
     /// Sends a message and prints what comes back.
     async fn exchange(&self, message: &Value) {
+        let session = held(&self.session).id.clone();
         let mut ended = self.relay(message).await;
         if let Err(Miss::Refused(problem)) = &ended
             && problem.code == "SESSION_NOT_FOUND"
-            && self.reopen().await
+            && self.reopen(session).await
         {
             ended = self.relay(message).await;
         }
@@ -183,22 +191,35 @@ impl Bridge {
     }
 
     async fn relay(&self, message: &Value) -> Result<(), Miss> {
-        let session = held(&self.session).clone();
-        let mut frames = self.endpoint.post(message, &session).await?;
         let opens = message["method"] == "initialize";
-        while let Some(answer) = frames.next().await? {
+        let session = if opens { Session::default() } else { held(&self.session).clone() };
+        let mut frames = self.endpoint.post(message, &session).await?;
+        let mut answered = message.get("id").is_none() || message.get("method").is_none();
+        while let Some(mut answer) = frames.next().await? {
             if opens && answer.get("result").is_some() {
                 let revision = answer["result"]["protocolVersion"].as_str().map(str::to_owned);
                 *held(&self.session) = Session { id: frames.session.clone(), revision };
                 *held(&self.hello) = Some(message.clone());
             }
+            if answer.get("method").is_none() {
+                // What the server could not read it answers without an id; it answers this message.
+                if answer["id"].is_null() {
+                    answer["id"] = message["id"].clone();
+                }
+                answered |= answer["id"] == message["id"];
+            }
             say(&answer);
         }
-        Ok(())
+        if answered { Ok(()) } else { Err(Miss::Away("the answer broke off")) }
     }
 
     /// Opens the session again that the server has forgotten, as the client opened it. The client does not notice.
-    async fn reopen(&self) -> bool {
+    async fn reopen(&self, forgotten: Option<String>) -> bool {
+        let _one = self.reopening.lock().await;
+        if held(&self.session).id != forgotten {
+            // Somebody was faster.
+            return true;
+        }
         let Some(hello) = held(&self.hello).clone() else { return false };
         let opened = async {
             let mut frames = self.endpoint.post(&hello, &Session::default()).await?;
@@ -217,6 +238,17 @@ impl Bridge {
                 true
             }
             Err(_) => false,
+        }
+    }
+}
+
+/// A request under way; not any more when this is dropped, however it ended.
+struct Known<'a>(&'a Bridge, Option<String>);
+
+impl Drop for Known<'_> {
+    fn drop(&mut self) {
+        if let Some(id) = &self.1 {
+            held(&self.0.running).remove(id);
         }
     }
 }

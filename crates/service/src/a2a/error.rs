@@ -1,6 +1,8 @@
 //! Errors in the words of A2A: over JSON-RPC, and as AIP-193 over HTTP. Each carries the refusal it comes from, whole, so
 //! that a client of Portcullis reads the same contract on every surface.
 
+use std::sync::Arc;
+
 use a2a::{A2AError, error_code, error_reason, errordetails};
 use axum::{
     body::Body,
@@ -141,7 +143,7 @@ impl Fault {
 
     /// Notes on an answer, whatever it looks like, that it is a refusal, for the log and for whoever should wait.
     pub(super) fn mark(&self, mut response: Response) -> Response {
-        response.extensions_mut().insert(self.refusal.code);
+        response.extensions_mut().insert(Arc::new(Refusal::clone(&self.refusal)));
         if let Some(wait) = crate::problem::retry_after(&self.refusal) {
             response.headers_mut().insert(header::RETRY_AFTER, wait);
         }

@@ -9,7 +9,7 @@ use tokio::{sync::watch, time::Instant};
 use crate::{app::stops, call::Call, places::Place, presence::Presence};
 
 /// The pause between two looks: many commits have nothing to do with this task.
-const LOOK_PAUSE: Duration = Duration::from_millis(20);
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
 /// How often it is looked at although nothing was committed here: another replica may have.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 

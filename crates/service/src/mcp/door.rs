@@ -1,6 +1,6 @@
 //! The HTTP side: what is checked before the SDK sees a request, and what becomes of its answers.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
@@ -136,7 +136,7 @@ async fn serve<S: ServerHandler + Send + 'static>(
         call.no_body()?;
     }
     let (caller, app) = (call.caller()?.clone(), call.app.clone());
-    if !app.mcp.tools.iter().any(|bound| bound.is_for(&caller)) {
+    if !app.mcp.tools.iter().any(|bound| bound.is_listed(&caller)) {
         let mut scopes: Vec<_> = app.mcp.tools.iter().map(|bound| bound.tool.scope.as_str()).collect();
         scopes.sort_unstable();
         scopes.dedup();
@@ -144,9 +144,8 @@ async fn serve<S: ServerHandler + Send + 'static>(
     }
     let who = caller.principal();
     let session = call.header(SESSION)?.map(str::to_owned);
-    // The stateless revision knows no sessions and ignores the header; the SDK decides which revision speaks.
-    if let Some(session) = session.as_deref().filter(|_| !is_stateless(&call.headers)) {
-        served.sessions.own(session, who)?;
+    if let Some(session) = session.as_deref() {
+        served.sessions.own(session, caller.credential(), is_stateless(&call.headers))?;
     }
     if method == Method::POST {
         match message(&call.body) {
@@ -161,15 +160,18 @@ async fn serve<S: ServerHandler + Send + 'static>(
     let request = request(&call, &method, &caller)?;
     let response = served.service.handle(request).await;
     if let Some(opened) = response.headers().get(SESSION).and_then(|id| id.to_str().ok()) {
-        served.sessions.opened(opened, who);
+        served.sessions.opened(opened, who, caller.credential());
     }
     if let Some(session) = session.filter(|_| method == Method::DELETE && response.status().is_success()) {
         served.sessions.ended(&session);
     }
-    worded(&call, response.map(Body::new), place).await
+    let mut response = response.map(Body::new);
+    // As for every answer: kept by nobody.
+    response.headers_mut().remove(header::CACHE_CONTROL);
+    worded(&call, response, place).await
 }
 
-/// Whether the request says that it speaks the revision without sessions.
+/// Whether the request says that it speaks a revision without sessions. Only a word: nobody gets into a session by it.
 fn is_stateless(headers: &HeaderMap) -> bool {
     headers.get("mcp-protocol-version").is_some_and(|version| version.as_bytes() >= b"2026-07-28".as_slice())
 }
@@ -209,6 +211,7 @@ fn request(call: &Call, method: &Method, caller: &portcullis_authority::Caller) 
         caller: caller.clone(),
         meta: call.meta.clone(),
         peer: call.peer,
+        presence: Arc::new(Presence::of(call)?),
     });
     Ok(request)
 }
@@ -244,15 +247,18 @@ async fn worded(call: &Call, response: Response, place: Option<Place>) -> Result
 fn while_live(call: &Call, response: Response, place: Option<Place>) -> Result<Response, Refusal> {
     let presence = Presence::of(call)?;
     Ok(response.map(|body| {
-        let state = (body.into_data_stream(), presence, place);
-        Body::from_stream(stream::unfold(state, |(mut body, presence, place)| async move {
+        // Its own clock: a stream that speaks all the time is looked at as often as one that is silent.
+        let clock = tokio::time::interval_at(tokio::time::Instant::now() + LOOK, LOOK);
+        let state = (body.into_data_stream(), presence, place, clock);
+        Body::from_stream(stream::unfold(state, |(mut body, presence, place, mut clock)| async move {
             loop {
                 tokio::select! {
+                    biased;
+                    _ = clock.tick() => drop(presence.caller().await.ok()?),
                     chunk = body.next() => {
                         let chunk: Bytes = chunk?.ok()?;
-                        return Some((Ok::<_, Infallible>(chunk), (body, presence, place)));
+                        return Some((Ok::<_, Infallible>(chunk), (body, presence, place, clock)));
                     }
-                    () = tokio::time::sleep(LOOK) => drop(presence.caller().await.ok()?),
                 }
             }
         }))

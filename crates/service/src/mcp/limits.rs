@@ -12,19 +12,31 @@ use governor::{
     DefaultKeyedRateLimiter, Quota, RateLimiter,
     clock::{Clock, DefaultClock},
 };
-use portcullis_authority::Refusal;
-use portcullis_kernel::{refusal::Code, subject::Principal};
+use portcullis_authority::{Caller, Refusal};
+use portcullis_kernel::{id::CredentialId, refusal::Code, subject::Principal};
 
 use crate::app::Rates;
 
 /// Subjects remembered before those that have been quiet are forgotten.
 const SUBJECTS: usize = 4_096;
 
+/// Who asks: a principal by one of its credentials. A narrow token that keeps running against the gate does not lock out
+/// whoever minted it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Subject(Principal, Option<CredentialId>);
+
+impl Subject {
+    /// The subject of a caller.
+    pub(super) fn of(caller: &Caller) -> Self {
+        Self(caller.principal(), caller.credential())
+    }
+}
+
 /// Calls and refusals by subject.
 pub(super) struct Limits {
-    calls: DefaultKeyedRateLimiter<Principal>,
-    refusals: DefaultKeyedRateLimiter<Principal>,
-    waiting: Mutex<HashMap<Principal, Instant>>,
+    calls: DefaultKeyedRateLimiter<Subject>,
+    refusals: DefaultKeyedRateLimiter<Subject>,
+    waiting: Mutex<HashMap<Subject, Instant>>,
     clock: DefaultClock,
 }
 
@@ -40,7 +52,7 @@ impl Limits {
     }
 
     /// Takes one call, or says how long to wait.
-    pub(super) fn admit(&self, who: Principal) -> Result<(), Refusal> {
+    pub(super) fn admit(&self, who: Subject) -> Result<(), Refusal> {
         let until = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).get(&who).copied();
         if let Some(wait) = until.and_then(|until| until.checked_duration_since(Instant::now())) {
             return Err(slow_down("too many refused requests", wait));
@@ -51,7 +63,7 @@ impl Limits {
     }
 
     /// Notes that a call was refused.
-    pub(super) fn refused(&self, who: Principal) {
+    pub(super) fn refused(&self, who: Subject) {
         if let Err(early) = self.refusals.check_key(&who) {
             let until = Instant::now() + early.wait_time_from(self.clock.now());
             self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(who, until);
@@ -78,8 +90,8 @@ fn slow_down(reason: &str, wait: std::time::Duration) -> Refusal {
 mod tests {
     use super::*;
 
-    fn agent(last: u8) -> Principal {
-        Principal::Agent(format!("01890a5d-ac96-774b-bcce-b302099a80{last:02x}").parse().unwrap())
+    fn agent(last: u8) -> Subject {
+        Subject(Principal::Agent(format!("01890a5d-ac96-774b-bcce-b302099a80{last:02x}").parse().unwrap()), None)
     }
 
     #[test]

@@ -59,7 +59,7 @@ fn refusals() -> Value {
 fn me(visitor: &Visitor) -> Value {
     let caller = &visitor.caller;
     let scopes = Scope::ALL.iter().filter(|scope| caller.has(**scope)).map(|scope| scope.as_str());
-    let tools = visitor.app.mcp.tools.iter().filter(|bound| bound.is_for(caller));
+    let tools = visitor.app.mcp.tools.iter().filter(|bound| bound.is_listed(caller));
     let tools = tools.map(|bound| json!({"name": bound.tool.name, "title": bound.tool.title}));
     json!({
         "principal": {"kind": caller.principal().kind(), "id": caller.principal().id()},

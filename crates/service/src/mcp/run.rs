@@ -1,6 +1,6 @@
 //! Running a tool: its arguments become a request to its route, and the route's answer becomes the result.
 
-use std::{net::IpAddr, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{
     body::Bytes,
@@ -16,7 +16,7 @@ use super::{
     schema::member,
     tool::{Bound, Runs, To, home},
 };
-use crate::{app::App, call::Call, operation::Operation, router::idempotency_key};
+use crate::{app::App, call::Call, operation::Operation, presence::Presence, router::idempotency_key};
 
 /// How long `delegate_task` waits for the reply unless told otherwise, in seconds.
 pub(super) const DELEGATE_WAIT_S: u64 = 120;
@@ -38,6 +38,7 @@ pub(super) struct Visitor {
     pub(super) caller: Caller,
     pub(super) meta: Meta,
     pub(super) peer: IpAddr,
+    pub(super) presence: Arc<Presence>,
 }
 
 /// What a tool call ended in, other than a refusal.
@@ -170,7 +171,11 @@ async fn route(visitor: &Visitor, bound: &Bound, arguments: JsonObject, dry_run:
     if asked.wait_s > 0 {
         asked.query.push(("wait".to_owned(), asked.wait_s.to_string()));
     }
+    let waited = asked.wait_s > 0;
     let (status, body) = send(visitor, &bound.operation, asked, bound.has_body()).await?;
+    if waited {
+        visitor.presence.caller().await?;
+    }
     if status == StatusCode::ACCEPTED {
         return Ok(Outcome::Held(body));
     }
@@ -192,7 +197,11 @@ async fn delegate(visitor: &Visitor, bound: &Bound, arguments: JsonObject) -> Re
     let (wait_s, path) = (request.wait_s, request.path.clone());
     let _place = (wait_s > 0).then(|| visitor.app.places.take(visitor.caller.principal())).transpose()?;
     let (_, sent) = send(visitor, &bound.operation, request, true).await?;
-    let id = sent.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
+    if sent["status"] == "pending_approval" {
+        // A policy of the organisation asks a human about messages.
+        return Ok(Outcome::Held(sent));
+    }
+    let id = sent.get("id").and_then(Value::as_str).ok_or_else(|| Refusal::new(Code::Internal))?.to_owned();
     let look = visitor.app.mcp.tools.iter().find(|tool| tool.operation.id == "message_get");
     let look = look.ok_or_else(|| Refusal::new(Code::Internal))?;
     let until = tokio::time::Instant::now() + Duration::from_secs(wait_s);
@@ -204,6 +213,8 @@ async fn delegate(visitor: &Visitor, bound: &Bound, arguments: JsonObject) -> Re
         let query = vec![("wait".to_owned(), wait.to_string())];
         let again = Asked { path, query, body: JsonObject::new(), meta: visitor.meta.clone(), wait_s: 0 };
         let (_, view) = send(visitor, &look.operation, again, false).await?;
+        // What was revoked in between sees nothing more.
+        visitor.presence.caller().await?;
         let status = view.get("status").cloned().unwrap_or_default();
         let waits = matches!(status.as_str(), Some("queued" | "delivered"));
         if !waits || left.as_secs() == 0 || *visitor.app.stopping.borrow() {

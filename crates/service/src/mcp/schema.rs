@@ -160,11 +160,12 @@ fn answer(tool: &Tool, operation: &Operation) -> Value {
             "type": "object",
             "properties": {
                 "task_id": {"type": "string", "format": "uuid"},
+                "approval_id": {"type": "string", "format": "uuid", "description": "the request that waits for a human"},
                 "status": {"type": "string", "description": "`completed`, `failed`, `cancelled`; `queued` or `delivered` when the wait was over first"},
                 "reply": {"type": ["string", "null"]},
                 "error": {"type": ["string", "null"]},
             },
-            "required": ["task_id", "status"],
+            "required": ["status"],
         }),
         _ => json!({
             "type": "object",

@@ -1,5 +1,5 @@
 //! Who owns which session of the older revision. A session is never an authentication: each request shows its own bearer,
-//! and a session belongs to the subject that opened it.
+//! and a session belongs to the credential that opened it: a narrower token of the same agent does not get into it.
 
 use std::{
     collections::HashMap,
@@ -7,18 +7,25 @@ use std::{
 };
 
 use portcullis_authority::Refusal;
-use portcullis_kernel::{refusal::Code, subject::Principal};
+use portcullis_kernel::{id::CredentialId, refusal::Code, subject::Principal};
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 
 /// Most sessions at a time.
 const SESSIONS_MAX: usize = 4_096;
 /// Most sessions of one subject.
-const SESSIONS_EACH_MAX: usize = 1_024;
+const SESSIONS_EACH_MAX: usize = 256;
+
+/// Who opened a session, with what.
+#[derive(Clone, Copy)]
+struct Owner {
+    principal: Principal,
+    credential: Option<CredentialId>,
+}
 
 /// Owners by session id.
 #[derive(Default)]
 pub(super) struct Sessions {
-    owners: Mutex<HashMap<String, Principal>>,
+    owners: Mutex<HashMap<String, Owner>>,
 }
 
 impl Sessions {
@@ -33,25 +40,29 @@ impl Sessions {
         if self.fits(who) {
             Ok(())
         } else {
-            let reason = "at most 1024 sessions of one subject, and 4096 in all; end one with `DELETE`";
+            let reason = "at most 256 sessions of one subject, and 4096 in all; end one with `DELETE`";
             Err(Refusal::because(Code::RateLimited, reason))
         }
     }
 
     fn fits(&self, who: Principal) -> bool {
         let owners = self.owners.lock().unwrap_or_else(PoisonError::into_inner);
-        owners.len() < SESSIONS_MAX && owners.values().filter(|owner| **owner == who).count() < SESSIONS_EACH_MAX
+        owners.len() < SESSIONS_MAX
+            && owners.values().filter(|owner| owner.principal == who).count() < SESSIONS_EACH_MAX
     }
 
     /// Notes a session that was opened.
-    pub(super) fn opened(&self, id: &str, who: Principal) {
-        self.owners.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned(), who);
+    pub(super) fn opened(&self, id: &str, principal: Principal, credential: Option<CredentialId>) {
+        let owner = Owner { principal, credential };
+        self.owners.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned(), owner);
     }
 
-    /// Refuses whoever is not the owner, as if there were no such session.
-    pub(super) fn own(&self, id: &str, who: Principal) -> Result<(), Refusal> {
-        let owners = self.owners.lock().unwrap_or_else(PoisonError::into_inner);
-        if owners.get(id) == Some(&who) { Ok(()) } else { Err(Refusal::new(Code::SessionNotFound)) }
+    /// Refuses whoever is not the owner, as if there were no such session. A request without sessions may name one that does
+    /// not exist, and is not heard; one of somebody else is refused whatever the request says it speaks.
+    pub(super) fn own(&self, id: &str, who: Option<CredentialId>, is_stateless: bool) -> Result<(), Refusal> {
+        let owner = self.owners.lock().unwrap_or_else(PoisonError::into_inner).get(id).copied();
+        let fine = owner.map_or(is_stateless, |owner| owner.credential == who);
+        if fine { Ok(()) } else { Err(Refusal::new(Code::SessionNotFound)) }
     }
 
     /// Forgets a session that was ended.

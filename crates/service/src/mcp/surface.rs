@@ -4,6 +4,7 @@ use std::{borrow::Cow, time::Duration};
 
 use axum::http::request::Parts;
 use portcullis_authority::Refusal;
+use portcullis_kernel::refusal::DeniedClass;
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
@@ -16,6 +17,7 @@ use rmcp::{
 use serde_json::Value;
 
 use super::{
+    limits::Subject,
     resources,
     run::{Outcome, Visitor, run},
     tool::Bound,
@@ -49,6 +51,15 @@ pub(super) struct Surface;
 fn visitor(extensions: &Extensions) -> Result<&Visitor, ErrorData> {
     let found = extensions.get::<Parts>().and_then(|parts| parts.extensions.get::<Visitor>());
     found.ok_or_else(|| ErrorData::internal_error("no caller", None))
+}
+
+/// The same, once its rate allows. For what is no tool call: those are refused in the words of a tool.
+fn admitted(extensions: &Extensions) -> Result<&Visitor, ErrorData> {
+    let visitor = visitor(extensions)?;
+    let admitted = visitor.app.mcp.limits.admit(Subject::of(&visitor.caller));
+    let data = |refusal: &Refusal| Some(crate::problem::body(refusal, &visitor.meta.request_id));
+    admitted.map_err(|refusal| ErrorData::internal_error(refusal.code.as_str(), data(&refusal)))?;
+    Ok(visitor)
 }
 
 fn result(bound: &Bound, outcome: Outcome) -> CallToolResult {
@@ -85,7 +96,7 @@ fn refused(visitor: &Visitor, refusal: &Refusal) -> CallToolResult {
 
 impl Surface {
     async fn call(visitor: &Visitor, bound: &Bound, arguments: JsonObject) -> CallToolResult {
-        let (app, who) = (&visitor.app, visitor.caller.principal());
+        let (app, who) = (&visitor.app, Subject::of(&visitor.caller));
         let began = std::time::Instant::now();
         let outcome = match app.mcp.limits.admit(who) {
             Ok(()) => run(visitor, bound, arguments).await,
@@ -94,16 +105,17 @@ impl Surface {
         let (result, code) = match outcome {
             Ok(outcome) => (result(bound, outcome), None),
             Err(refusal) => {
-                if let Some(detail) = &refusal.internal {
-                    tracing::warn!(request_id = visitor.meta.request_id, tool = bound.tool.name, code = %refusal.code, detail, "refused for an internal reason");
+                app.metrics.note(&visitor.meta.request_id, bound.tool.name, &refusal);
+                // What is not the caller's doing does not count against it.
+                if refusal.code.class() != DeniedClass::Transient {
+                    app.mcp.limits.refused(who);
                 }
-                app.mcp.limits.refused(who);
                 (refused(visitor, &refusal), Some(refusal.code))
             }
         };
         app.metrics.tool(bound.tool.name, code, began.elapsed());
         // Names and numbers only: never an argument.
-        tracing::info!(request_id = visitor.meta.request_id, tool = bound.tool.name, code = code.map(|code| code.as_str()).unwrap_or_default(), %who, elapsed_us = began.elapsed().as_micros() as u64, "tool");
+        tracing::info!(request_id = visitor.meta.request_id, tool = bound.tool.name, code = code.map(|code| code.as_str()).unwrap_or_default(), who = %visitor.caller.principal(), elapsed_us = began.elapsed().as_micros() as u64, "tool");
         result
     }
 }
@@ -124,8 +136,8 @@ impl ServerHandler for Surface {
         _: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let visitor = visitor(&context.extensions)?;
-        let tools = visitor.app.mcp.tools.iter().filter(|bound| bound.is_for(&visitor.caller)).map(Bound::described);
+        let visitor = admitted(&context.extensions)?;
+        let tools = visitor.app.mcp.tools.iter().filter(|bound| bound.is_listed(&visitor.caller)).map(Bound::described);
         let mut list = ListToolsResult::with_all_items(tools.collect());
         (list.ttl_ms, list.cache_scope) = (Some(TTL_MS), Some(CacheScope::Private));
         Ok(list)
@@ -140,6 +152,9 @@ impl ServerHandler for Surface {
         let tools = &visitor.app.mcp.tools;
         let found = tools.iter().find(|bound| bound.tool.name == request.name && bound.is_for(&visitor.caller));
         let Some(bound) = found else {
+            let (limits, who) = (&visitor.app.mcp.limits, Subject::of(&visitor.caller));
+            limits.refused(who);
+            tracing::info!(request_id = visitor.meta.request_id, tool = "unknown", who = %visitor.caller.principal(), "tool");
             return Err(ErrorData::invalid_params(
                 "you have no tool of this name; `tools/list` names those you have",
                 None,
@@ -181,7 +196,7 @@ impl ServerHandler for Surface {
         request: ReadResourceRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
-        let visitor = visitor(&context.extensions)?;
+        let visitor = admitted(&context.extensions)?;
         resources::read(visitor, &request.uri).map(Into::into)
     }
 }

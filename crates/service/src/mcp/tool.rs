@@ -126,15 +126,20 @@ pub(super) struct Bound {
 }
 
 impl Bound {
-    /// Whether it is there for this subject with this credential. What is not there is not listed and cannot be called.
+    /// Whether it is listed: it is this subject's, and the credential carries its scope.
+    pub(super) fn is_listed(&self, caller: &Caller) -> bool {
+        self.is_for(caller) && caller.has(self.tool.scope)
+    }
+
+    /// Whether it is this subject's. Another's does not exist for it; one whose scope the credential lacks is refused by
+    /// its route, and so recorded as every refusal.
     pub(super) fn is_for(&self, caller: &Caller) -> bool {
         let manages = caller.is_root_agent() || matches!(caller.principal(), Principal::Service(_));
-        let in_set = match self.tool.set {
+        match self.tool.set {
             Set::Own => home(caller).is_some(),
             Set::Management => manages,
             Set::Both => manages || home(caller).is_some(),
-        };
-        in_set && caller.has(self.tool.scope)
+        }
     }
 
     /// What clients are told of it.

@@ -162,6 +162,12 @@ impl Server {
         }
     }
 
+    /// Another service's token.
+    pub fn mint(&self, binary: &Path, name: &str) -> Result<String, String> {
+        let minted = self.ask(binary, &["token", "mint", name])?;
+        minted["auth_token"].as_str().map(str::to_owned).ok_or_else(|| "no token was minted".to_owned())
+    }
+
     /// How many of its workspaces have an agent that answers.
     pub fn online(&self, binary: &Path) -> Result<usize, String> {
         let all = self.ask(binary, &["workspace", "list"])?;

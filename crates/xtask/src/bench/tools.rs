@@ -12,6 +12,9 @@ const SECONDS: u32 = 4;
 /// Sessions that are open at the same time.
 const SESSIONS: usize = 1_000;
 
+/// By so many subjects: one has at most 256.
+const SUBJECTS: usize = 4;
+
 /// The same thing by its route and by its tool, in pairs.
 const PAIRS: [[Load; 2]; 4] = [
     pair("metadata read, one client", "read", "tool read", 1),
@@ -48,8 +51,11 @@ pub fn run(binary: &Path) -> Result<Vec<String>, String> {
         ));
     }
     let before = server.resident_mib()?;
-    for n in 0..SESSIONS {
-        open(&server).map_err(|error| format!("session {n}: {error}"))?;
+    for subject in 0..SUBJECTS {
+        let token = server.mint(binary, &format!("subject-{subject}"))?;
+        for n in 0..SESSIONS / SUBJECTS {
+            open(&server, &token).map_err(|error| format!("session {n}: {error}"))?;
+        }
     }
     std::thread::sleep(Duration::from_secs(2));
     let each = (server.resident_mib()? - before) * 1024.0 / SESSIONS as f64;
@@ -59,8 +65,7 @@ pub fn run(binary: &Path) -> Result<Vec<String>, String> {
 }
 
 /// Opens a session and leaves it open.
-fn open(server: &Server) -> Result<(), String> {
-    let (token, _) = server.target("read");
+fn open(server: &Server, token: &str) -> Result<(), String> {
     let address = server.url().trim_start_matches("http://").to_owned();
     let body = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{\"protocolVersion\":\"2025-11-25\",\
                 \"capabilities\":{},\"clientInfo\":{\"name\":\"bench\",\"version\":\"1\"}}}";

@@ -206,12 +206,11 @@ impl Model {
     }
 }
 
-/// A message without a context belongs to the sender's own conversation: two senders never see each other's.
+/// Each sender has conversations of its own, told apart by their contexts: two senders never see each other's, also not by
+/// a context that one of them guessed.
 fn conversation_of(message: &Message) -> String {
-    message.context_id.as_ref().map_or_else(
-        || format!("sender {} {}", message.from.kind, message.from.id),
-        |context| format!("context {context}"),
-    )
+    let sender = format!("sender {} {}", message.from.kind, message.from.id);
+    message.context_id.as_ref().map_or_else(|| sender.clone(), |context| format!("{sender} context {context}"))
 }
 
 enum Trouble {

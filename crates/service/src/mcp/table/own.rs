@@ -48,7 +48,11 @@ pub(super) const TOOLS: &[Tool] = &[
         runs: Runs::Delegate,
         args: &[
             arg("workspace_id", To::Path("id"), "The peer."),
-            arg("task", To::As("text"), "What is to be done, with everything the peer has to know. At most 1 MiB."),
+            arg(
+                "task",
+                To::As("text"),
+                "What is to be done, with everything the peer has to know. At most 1 MiB with the rest of the message.",
+            ),
             arg(
                 "message_id",
                 To::Body,
