@@ -74,7 +74,7 @@ impl Refusal {
     }
 
     /// Adds what only the log may see.
-    pub(crate) fn internal(mut self, text: impl ToString) -> Self {
+    pub fn internal(mut self, text: impl ToString) -> Self {
         self.internal = Some(text.to_string());
         self
     }

@@ -1,12 +1,13 @@
 //! One call: what came in, who it is from, and how an answer is put into words.
 
-use std::net::IpAddr;
+use std::{convert::Infallible, net::IpAddr};
 
 use axum::{
     body::{Body, Bytes},
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::Response,
 };
+use futures_util::Stream;
 use portcullis_authority::{Answer, Caller, Done, Meta, Plan, Refusal, Waiting};
 use portcullis_kernel::refusal::Code;
 use serde::de::DeserializeOwned;
@@ -103,15 +104,20 @@ pub(crate) fn is_change(method: &Method) -> bool {
 
 /// A JSON answer.
 pub(crate) fn json(status: StatusCode, body: &impl serde::Serialize) -> Result<Response, Refusal> {
-    let text = serde_json::to_vec(body).map_err(|error| {
-        let mut refusal = Refusal::new(Code::Internal);
-        refusal.internal = Some(error.to_string());
-        refusal
-    })?;
+    let text = serde_json::to_vec(body).map_err(|error| Refusal::new(Code::Internal).internal(error))?;
     let mut response = Response::new(Body::from(text));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
+}
+
+/// A stream of server-sent events, which nobody on the way may hold back.
+pub(crate) fn event_stream(events: impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static) -> Response {
+    let mut response = Response::new(Body::from_stream(events));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
 }
 
 /// A 200 with JSON.

@@ -6,17 +6,17 @@
 
 use std::{convert::Infallible, time::Duration};
 
-use axum::{
-    body::{Body, Bytes},
-    http::{HeaderValue, header},
-    response::Response,
-};
+use axum::{body::Bytes, response::Response};
 use futures_util::stream;
 use portcullis_authority::{Authority, Refusal};
 use portcullis_kernel::{refusal::Code, scope::Scope};
 use tokio::sync::watch;
 
-use crate::{app::stops, call::Call, presence::Presence};
+use crate::{
+    app::stops,
+    call::{Call, event_stream},
+    presence::Presence,
+};
 
 /// Events sent at once. The client's own speed is the limit beyond that: nothing is read ahead for it.
 const BATCH: i64 = 256;
@@ -53,11 +53,7 @@ pub(crate) async fn stream(call: Call) -> Result<Response, Refusal> {
     let committed = authority.committed();
     let stopping = call.app.stopping.subscribe();
     let listener = Listener { authority, presence, committed, stopping, after, first: true };
-    let body = Body::from_stream(stream::unfold(listener, next));
-    let mut response = Response::new(body);
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
-    Ok(response)
+    Ok(event_stream(stream::unfold(listener, next)))
 }
 
 async fn next(mut listener: Listener) -> Option<(Result<Bytes, Infallible>, Listener)> {

@@ -20,14 +20,7 @@ async fn faces_of_the_root_agent(world: &World) -> Vec<(&'static str, Actor)> {
     let claim = decided.status(200).json["result"]["claim_token"].as_str().expect("a claim").to_owned();
     let claimed = world.owner().post("/auth/token-claims", json!({"claim_token": claim})).await;
     let minted = world.bearer(&claimed.status(200).member("auth_token"));
-    let grandchild = world.bearer(&world.org_token(&minted, json!({"name": "minted by the minted"})).await);
-    let own = world.agent_of(&world.root()).await;
-    vec![
-        ("admin token", world.admin()),
-        ("token it minted", minted),
-        ("token minted by that token", grandchild),
-        ("the root workspace's own token", own),
-    ]
+    world.faces_of_the_root_agent(minted).await
 }
 
 #[test]

@@ -4,11 +4,7 @@
 use std::{collections::VecDeque, convert::Infallible};
 
 use a2a::StreamResponse;
-use axum::{
-    body::{Body, Bytes},
-    http::{HeaderValue, header},
-    response::Response,
-};
+use axum::{body::Bytes, response::Response};
 use futures_util::stream;
 use portcullis_authority::TaskView;
 use serde_json::{Value, json};
@@ -17,6 +13,7 @@ use super::{
     task::{self, Stage},
     watch::{Watch, Woken},
 };
+use crate::call::event_stream;
 
 /// What an event is wrapped in.
 pub(super) enum Frame {
@@ -47,11 +44,7 @@ struct Stream {
 pub(super) fn response(watch: Watch, frame: Frame, view: &TaskView, history_length: Option<i32>) -> Response {
     let first = frame.text(&StreamResponse::Task(task::task(view, history_length, true)));
     let stream = Stream { watch, frame, told: task::stage(view), ready: VecDeque::from([first]) };
-    let mut response = Response::new(Body::from_stream(stream::unfold(stream, next)));
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    response
+    event_stream(stream::unfold(stream, next))
 }
 
 async fn next(mut stream: Stream) -> Option<(Result<Bytes, Infallible>, Stream)> {

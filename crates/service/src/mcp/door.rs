@@ -8,7 +8,7 @@ use axum::{
     response::Response,
 };
 use futures_util::{StreamExt, stream};
-use portcullis_authority::Refusal;
+use portcullis_authority::{Caller, Refusal};
 use portcullis_kernel::{id::WorkspaceId, refusal::Code, scope::Scope};
 use rmcp::ServerHandler;
 use serde_json::{Value, json};
@@ -157,7 +157,8 @@ async fn serve<S: ServerHandler + Send + 'static>(
         }
     }
     let place = if method == Method::GET { Some(app.places.take(who)?) } else { None };
-    let request = request(&call, &method, &caller)?;
+    let presence = Arc::new(Presence::of(&call)?);
+    let request = request(&call, &method, &caller, Arc::clone(&presence))?;
     let response = served.service.handle(request).await;
     if let Some(opened) = response.headers().get(SESSION).and_then(|id| id.to_str().ok()) {
         served.sessions.opened(opened, who, caller.credential());
@@ -168,7 +169,7 @@ async fn serve<S: ServerHandler + Send + 'static>(
     let mut response = response.map(Body::new);
     // As for every answer: kept by nobody.
     response.headers_mut().remove(header::CACHE_CONTROL);
-    worded(&call, response, place).await
+    if is_stream(&response) { Ok(while_live(presence, response, place)) } else { worded(response).await }
 }
 
 /// Whether the request says that it speaks a revision without sessions. Only a word: nobody gets into a session by it.
@@ -194,7 +195,7 @@ fn message(body: &[u8]) -> Result<Value, Result<Response, Refusal>> {
     }
 }
 
-fn request(call: &Call, method: &Method, caller: &portcullis_authority::Caller) -> Result<Request<Body>, Refusal> {
+fn request(call: &Call, method: &Method, caller: &Caller, presence: Arc<Presence>) -> Result<Request<Body>, Refusal> {
     let mut request = Request::new(Body::from(call.body.clone()));
     *request.method_mut() = method.clone();
     *request.headers_mut() = call.headers.clone();
@@ -211,20 +212,25 @@ fn request(call: &Call, method: &Method, caller: &portcullis_authority::Caller) 
         caller: caller.clone(),
         meta: call.meta.clone(),
         peer: call.peer,
-        presence: Arc::new(Presence::of(call)?),
+        presence,
     });
     Ok(request)
 }
 
-/// The SDK answers what its transport refuses with plain text: such an answer gets a code. A stream ends with its bearer.
-async fn worded(call: &Call, response: Response, place: Option<Place>) -> Result<Response, Refusal> {
-    let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    if kind.starts_with("text/event-stream") {
-        return while_live(call, response, place);
-    }
+fn has_kind(response: &Response, kind: &str) -> bool {
+    let found = response.headers().get(header::CONTENT_TYPE).and_then(|found| found.to_str().ok());
+    found.is_some_and(|found| found.starts_with(kind))
+}
+
+fn is_stream(response: &Response) -> bool {
+    has_kind(response, "text/event-stream")
+}
+
+/// The SDK answers what its transport refuses with plain text: such an answer gets a code.
+async fn worded(response: Response) -> Result<Response, Refusal> {
     let code = match response.status() {
         status if !(status.is_client_error() || status.is_server_error()) => return Ok(response),
-        _ if kind.starts_with("application/json") => return Ok(response),
+        _ if has_kind(&response, "application/json") => return Ok(response),
         StatusCode::NOT_FOUND => Code::SessionNotFound,
         StatusCode::METHOD_NOT_ALLOWED => Code::MethodNotAllowed,
         StatusCode::NOT_ACCEPTABLE => Code::NotAcceptable,
@@ -234,19 +240,13 @@ async fn worded(call: &Call, response: Response, place: Option<Place>) -> Result
         _ => Code::Internal,
     };
     let text = axum::body::to_bytes(response.into_body(), REASON_BYTES_MAX).await.unwrap_or_default();
-    let mut refusal = Refusal::new(code);
-    if code == Code::Internal {
-        refusal.internal = Some(String::from_utf8_lossy(&text).into_owned());
-    } else {
-        refusal.reason = String::from_utf8_lossy(&text).into_owned();
-    }
-    Err(refusal)
+    let text = String::from_utf8_lossy(&text);
+    Err(if code == Code::Internal { Refusal::new(code).internal(text) } else { Refusal::because(code, text) })
 }
 
 /// The same stream, which ends when its bearer does not open the door any more.
-fn while_live(call: &Call, response: Response, place: Option<Place>) -> Result<Response, Refusal> {
-    let presence = Presence::of(call)?;
-    Ok(response.map(|body| {
+fn while_live(presence: Arc<Presence>, response: Response, place: Option<Place>) -> Response {
+    response.map(|body| {
         // Its own clock: a stream that speaks all the time is looked at as often as one that is silent.
         let clock = tokio::time::interval_at(tokio::time::Instant::now() + LOOK, LOOK);
         let state = (body.into_data_stream(), presence, place, clock);
@@ -262,5 +262,5 @@ fn while_live(call: &Call, response: Response, place: Option<Place>) -> Result<R
                 }
             }
         }))
-    }))
+    })
 }

@@ -21,6 +21,7 @@ mod tool;
 
 use std::sync::Arc;
 
+use portcullis_authority::Caller;
 use rmcp::transport::streamable_http_server::{
     StreamableHttpServerConfig, StreamableHttpService, session::local::LocalSessionManager,
 };
@@ -89,6 +90,11 @@ impl Mcp {
             },
             stopping,
         }
+    }
+
+    /// The tool of this name, if it is this caller's.
+    fn tool(&self, caller: &Caller, name: &str) -> Option<&Bound> {
+        self.tools.iter().find(|bound| bound.tool.name == name && bound.is_for(caller))
     }
 
     /// Ends every session and stream: the server stops.

@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{
     body::Bytes,
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::Response,
 };
 use portcullis_authority::{Caller, Meta, Refusal};
@@ -16,7 +16,7 @@ use super::{
     schema::member,
     tool::{Bound, Runs, To, home},
 };
-use crate::{app::App, call::Call, operation::Operation, presence::Presence, router::idempotency_key};
+use crate::{app::App, call::Call, operation::Operation, places::Place, presence::Presence, router::idempotency_key};
 
 /// How long `delegate_task` waits for the reply unless told otherwise, in seconds.
 pub(super) const DELEGATE_WAIT_S: u64 = 120;
@@ -122,9 +122,6 @@ async fn send(
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         body = Value::Object(asked.body).to_string().into();
     }
-    if let Some(key) = asked.meta.idempotency_key.as_deref().and_then(|key| key.parse::<HeaderValue>().ok()) {
-        headers.insert(HeaderName::from_static("idempotency-key"), key);
-    }
     let mut query = asked.query;
     if asked.meta.dry_run {
         query.push(("dry_run".to_owned(), "true".to_owned()));
@@ -144,14 +141,10 @@ async fn send(
 
 async fn read(response: Response) -> Result<(StatusCode, Value), Refusal> {
     let status = response.status();
-    let unreadable = |text: String| {
-        let mut refusal = Refusal::new(Code::Internal);
-        refusal.internal = Some(text);
-        refusal
-    };
+    let unreadable = || Refusal::new(Code::Internal);
     let bytes = axum::body::to_bytes(response.into_body(), ANSWER_BYTES_MAX).await;
-    let bytes = bytes.map_err(|error| unreadable(error.to_string()))?;
-    let body = serde_json::from_slice(&bytes).map_err(|error| unreadable(error.to_string()))?;
+    let bytes = bytes.map_err(|error| unreadable().internal(error))?;
+    let body = serde_json::from_slice(&bytes).map_err(|error| unreadable().internal(error))?;
     Ok((status, body))
 }
 
@@ -164,16 +157,19 @@ pub(super) async fn run(visitor: &Visitor, bound: &Bound, arguments: JsonObject)
     }
 }
 
+/// Whoever waits holds a connection: each subject has so many places.
+fn place(visitor: &Visitor, wait_s: u64) -> Result<Option<Place>, Refusal> {
+    (wait_s > 0).then(|| visitor.app.places.take(visitor.caller.principal())).transpose()
+}
+
 async fn route(visitor: &Visitor, bound: &Bound, arguments: JsonObject, dry_run: bool) -> Result<Outcome, Refusal> {
     let mut asked = asked(visitor, bound, arguments, dry_run)?;
-    // Whoever waits holds a connection: each subject has so many places.
-    let _place = (asked.wait_s > 0).then(|| visitor.app.places.take(visitor.caller.principal())).transpose()?;
-    if asked.wait_s > 0 {
+    let place = place(visitor, asked.wait_s)?;
+    if place.is_some() {
         asked.query.push(("wait".to_owned(), asked.wait_s.to_string()));
     }
-    let waited = asked.wait_s > 0;
     let (status, body) = send(visitor, &bound.operation, asked, bound.has_body()).await?;
-    if waited {
+    if place.is_some() {
         visitor.presence.caller().await?;
     }
     if status == StatusCode::ACCEPTED {
@@ -195,7 +191,7 @@ async fn route(visitor: &Visitor, bound: &Bound, arguments: JsonObject, dry_run:
 async fn delegate(visitor: &Visitor, bound: &Bound, arguments: JsonObject) -> Result<Outcome, Refusal> {
     let request = asked(visitor, bound, arguments, false)?;
     let (wait_s, path) = (request.wait_s, request.path.clone());
-    let _place = (wait_s > 0).then(|| visitor.app.places.take(visitor.caller.principal())).transpose()?;
+    let _place = place(visitor, wait_s)?;
     let (_, sent) = send(visitor, &bound.operation, request, true).await?;
     if sent["status"] == "pending_approval" {
         // A policy of the organisation asks a human about messages.
@@ -230,8 +226,7 @@ async fn plan(visitor: &Visitor, mut arguments: JsonObject) -> Result<Outcome, R
     let (Some(Value::String(name)), Some(Value::Object(inner)), true) = (tool, inner, arguments.is_empty()) else {
         return Err(invalid("`plan` takes `tool`, a text, and `arguments`, an object, and nothing else"));
     };
-    let found = visitor.app.mcp.tools.iter().find(|bound| bound.tool.name == name && bound.is_for(&visitor.caller));
-    let found = found.ok_or_else(|| invalid("you have no tool of this name"))?;
+    let found = visitor.app.mcp.tool(&visitor.caller, &name).ok_or_else(|| invalid("you have no tool of this name"))?;
     if !found.tool.does.is_decided() {
         return Err(invalid("this tool only reads or speaks: there is nothing to plan"));
     }

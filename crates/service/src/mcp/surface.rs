@@ -149,9 +149,7 @@ impl ServerHandler for Surface {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let visitor = visitor(&context.extensions)?;
-        let tools = &visitor.app.mcp.tools;
-        let found = tools.iter().find(|bound| bound.tool.name == request.name && bound.is_for(&visitor.caller));
-        let Some(bound) = found else {
+        let Some(bound) = visitor.app.mcp.tool(&visitor.caller, &request.name) else {
             let (limits, who) = (&visitor.app.mcp.limits, Subject::of(&visitor.caller));
             limits.refused(who);
             tracing::info!(request_id = visitor.meta.request_id, tool = "unknown", who = %visitor.caller.principal(), "tool");

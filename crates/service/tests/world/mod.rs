@@ -303,6 +303,18 @@ impl World {
         minted.status(200).member("auth_token")
     }
 
+    /// Everything that is the root agent, whichever credential it holds. `minted` is a token that it minted.
+    pub async fn faces_of_the_root_agent(&self, minted: Actor) -> Vec<(&'static str, Actor)> {
+        let grandchild = self.bearer(&self.org_token(&minted, json!({"name": "minted by the minted"})).await);
+        let own = self.agent_of(&self.root()).await;
+        vec![
+            ("admin token", self.admin()),
+            ("token it minted", minted),
+            ("token minted by that token", grandchild),
+            ("the root workspace's own token", own),
+        ]
+    }
+
     /// Moves the clock.
     pub fn advance(&self, ms: i64) {
         self.hand.fetch_add(ms, Ordering::SeqCst);
