@@ -9,7 +9,7 @@ use std::process::Command;
 
 use kit::{
     Ended,
-    clients::{Clients, Following, clients},
+    clients::{Clients, Following, clients, spoken_for},
     fleet::{Fleet, HOLDS, exec, list, text},
     ran,
 };
@@ -30,11 +30,9 @@ struct Scene {
 fn scene(db: TestDb) -> Option<Scene> {
     let clients = clients(&db.data_dir)?;
     let fleet = Fleet::new(db, "");
-    let home = fleet.create("client", json!("external"), None);
+    let (_, token) = spoken_for(&fleet);
     let agent = fleet.create("holder", exec(HOLDS), None);
     fleet.settled(&agent);
-    let token = fleet.post(&format!("/workspaces/{home}/tokens"), Some(json!({"name": "client"})), 201);
-    let token = text(&token, "auth_token");
     Some(Scene { clients, fleet, agent, token })
 }
 

@@ -7,8 +7,8 @@ mod kit;
 
 use kit::{
     ADMIN, Ended,
-    clients::{Clients, clients},
-    fleet::{Fleet, text},
+    clients::{Clients, clients, spoken_for},
+    fleet::Fleet,
     ran,
 };
 use portcullis_authority::testkit_db::{TestDb, databases};
@@ -32,11 +32,9 @@ struct Scene {
 fn scene(db: TestDb) -> Option<Scene> {
     let clients = clients(&db.data_dir)?;
     let fleet = Fleet::new(db, "");
-    let home = fleet.create("client", json!("external"), None);
+    let (home, token) = spoken_for(&fleet);
     let peer = fleet.create("peer", json!("process"), None);
     fleet.settled(&peer);
-    let token = fleet.post(&format!("/workspaces/{home}/tokens"), Some(json!({"name": "client"})), 201);
-    let token = text(&token, "auth_token");
     Some(Scene { clients, fleet, home, peer, token })
 }
 

@@ -6,9 +6,12 @@ use std::{
     process::{ChildStdout, Command, Stdio},
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{Ended, Killed, fed};
+use super::{
+    Ended, Killed, fed,
+    fleet::{Fleet, text},
+};
 
 /// How long a client may take, in seconds: one that waits for ever must fail its test, not hang it.
 const CLIENT_S: &str = "180";
@@ -35,6 +38,13 @@ pub fn clients(home: &Path) -> Option<Clients> {
     let home = home.join("client");
     std::fs::create_dir_all(&home).expect("a home");
     Some(Clients { folder: folder?, home })
+}
+
+/// The agent that a client speaks for: its workspace, and its token.
+pub fn spoken_for(fleet: &Fleet) -> (String, String) {
+    let home = fleet.create("client", json!("external"), None);
+    let token = fleet.post(&format!("/workspaces/{home}/tokens"), Some(json!({"name": "client"})), 201);
+    (home, text(&token, "auth_token"))
 }
 
 impl Clients {
