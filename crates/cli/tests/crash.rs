@@ -295,10 +295,12 @@ impl Load {
         let bundle = want(200, self.agent.get(url, &path).await);
         let mut told = self.told.lock().unwrap();
         let open = std::mem::take(&mut told.open);
-        for (key, value) in &told.values {
+        for (key, value) in &mut told.values {
             let shown = bundle[key].as_str().or_else(|| bundle["values"][key].as_str());
             let fits = shown == Some(value) || (shown.is_some() && shown == open.get(key).map(String::as_str));
             assert!(fits, "{round}: {key} is {shown:?}, acknowledged was {value}, asked for {:?}", open.get(key));
+            // What was found is known from now on, also where its answer was lost: the next round may not answer at all.
+            *value = shown.unwrap_or_default().to_owned();
         }
     }
 }

@@ -30,6 +30,11 @@ impl Places {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many wait, or listen.
+    pub(crate) fn count(&self) -> usize {
+        self.taken().values().sum()
+    }
+
     /// A place for one who waits.
     pub(crate) fn take(self: &Arc<Self>, principal: Principal) -> Result<Place, Refusal> {
         let mut taken = self.taken();

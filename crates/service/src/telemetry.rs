@@ -58,7 +58,7 @@ impl Metrics {
     }
 
     /// The Prometheus page.
-    pub(crate) fn render(&self, authority: &Authority) -> String {
+    pub(crate) fn render(&self, authority: &Authority, waits: usize) -> String {
         let stats = authority.stats();
         metrics::gauge!("portcullis_writer_queue").set(stats.writer.queued as f64);
         metrics::counter!("portcullis_writer_batches_total").absolute(stats.writer.batches);
@@ -66,7 +66,9 @@ impl Metrics {
         metrics::counter!("portcullis_writer_failed_commits_total").absolute(stats.writer.failed_commits);
         metrics::counter!("portcullis_writer_panics_total").absolute(stats.writer.panics);
         metrics::gauge!("portcullis_event_position").set(stats.event_id as f64);
-        self.0.as_ref().map(PrometheusHandle::render).unwrap_or_default()
+        let page = self.0.as_ref().map(PrometheusHandle::render).unwrap_or_default();
+        // Of this application, not of the process: written down here, not through the recorder that all share.
+        format!("{page}# TYPE portcullis_waits gauge\nportcullis_waits {waits}\n")
     }
 }
 

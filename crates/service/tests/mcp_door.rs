@@ -278,9 +278,9 @@ fn a_server_that_stops_does_not_wait_for_those_who_listen() {
             let held = root.call("mint_org_token", json!({"name": "x"})).await.held();
             let wait = json!({"name": "wait_for_request", "arguments": {"approval_id": held}});
             let waiting = tokio::spawn(async move { root.rpc("tools/call", wait).await });
-            // It waits once its request has been seen.
-            let seen = || async { world.admin().get("/metrics").await.text.contains("operation=\"mcp\"") };
-            while !seen().await {}
+            // The stream has a place, and whoever waits has one: only then is there something to be cut off.
+            let both = || async { world.admin().get("/metrics").await.text.contains("\nportcullis_waits 2\n") };
+            while !both().await {}
             drop(world.stop().await);
             while stream.chunk().await.is_ok_and(|chunk| chunk.is_some()) {}
             waiting.await.expect("whoever waited was answered");

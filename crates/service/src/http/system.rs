@@ -55,7 +55,7 @@ async fn metrics(call: Call) -> Result<Response, Refusal> {
     if !call.caller()?.has(Scope::MetricsRead) {
         return Err(Refusal::because(portcullis_kernel::refusal::Code::ScopeMissing, Scope::MetricsRead.as_str()));
     }
-    let mut response = Response::new(Body::from(call.app.metrics.render(&call.app.authority)));
+    let mut response = Response::new(Body::from(call.app.metrics.render(&call.app.authority, call.app.places.count())));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4"));
     Ok(response)
 }
