@@ -1,0 +1,107 @@
+// The log as a timeline, newest first: new events appear on top, older ones as one scrolls. What is far off the screen is not
+// laid out, so that ten thousand rows scroll as ten do.
+import { html, useCallback, useEffect, useRef, useState } from "../lib/html.js";
+import { get } from "../lib/api.js";
+import { listen } from "../lib/live.js";
+import { useNames } from "../lib/names.js";
+import { words } from "../lib/format.js";
+import { Button, Empty, Loading, Problem, When } from "./basic.js";
+import { OutcomeBadge } from "./state.js";
+
+const PAGE = 100;
+
+const queryOf = (filters) => new URLSearchParams(Object.entries(filters).filter(([, value]) => value !== "" && value != null)).toString();
+
+/** `{events, names, error, loading, more, end}` of a filtered log; follows it as it grows. */
+function useLog(path, filters) {
+  const query = queryOf(filters);
+  const [state, set] = useState({ events: [], names: {}, error: null, loading: true, next: null });
+  const current = useRef(state);
+  current.current = state;
+  const busy = useRef(false);
+
+  const load = useCallback(async (after) => {
+    if (busy.current) return;
+    busy.current = true;
+    set((old) => ({ ...old, loading: true, error: null }));
+    try {
+      const page = await get(`${path}?order=desc&limit=${PAGE}${query ? `&${query}` : ""}${after ? `&after=${after}` : ""}`);
+      set((old) => ({ events: after ? [...old.events, ...page.events] : page.events, names: { ...(after ? old.names : {}), ...page.names }, error: null, loading: false, next: page.next_after }));
+    } catch (error) {
+      set((old) => ({ ...old, error, loading: false }));
+    }
+    busy.current = false;
+  }, [path, query]);
+
+  useEffect(() => {
+    let timer = null;
+    let over = false;
+    busy.current = false;
+    set({ events: [], names: {}, error: null, loading: true, next: null });
+    load(null);
+    const newer = async () => {
+      timer = null;
+      const newest = current.current.events[0]?.id;
+      if (busy.current) {
+        timer = setTimeout(newer, 500);
+        return;
+      }
+      if (newest === undefined) {
+        load(null);
+        return;
+      }
+      try {
+        const page = await get(`${path}?order=asc&limit=500${query ? `&${query}` : ""}&after=${newest}`);
+        if (!over && page.events.length > 0) {
+          set((old) => {
+            const first = old.events[0]?.id ?? 0;
+            const fresh = page.events.filter((event) => event.id > first).reverse();
+            return { ...old, events: [...fresh, ...old.events], names: { ...old.names, ...page.names } };
+          });
+        }
+      } catch {
+        // The next event, or the next poll, tries again; what is shown stays true.
+      }
+    };
+    const stop = listen((event) => {
+      if (event.type === "reset") load(null);
+      else timer ??= setTimeout(newer, 400);
+    });
+    return () => {
+      over = true;
+      clearTimeout(timer);
+      stop();
+    };
+  }, [path, query]);
+  return { ...state, more: () => state.next && load(state.next), reload: () => load(null) };
+}
+
+export function AuditList({ path, filters = {}, compact }) {
+  const log = useLog(path, filters);
+  const nameOf = useNames();
+  const sentinel = useRef(null);
+  useEffect(() => {
+    if (!sentinel.current) return undefined;
+    const observer = new IntersectionObserver(([entry]) => entry.isIntersecting && log.more(), { rootMargin: "600px" });
+    observer.observe(sentinel.current);
+    return () => observer.disconnect();
+  }, [log.next, log.loading]);
+  const name = (principal) => log.names[principal.id] ?? nameOf(principal);
+  if (log.events.length === 0) {
+    if (log.error) return html`<${Problem} error=${log.error} onRetry=${log.reload} />`;
+    if (log.loading) return html`<${Loading} what="Loading the log" />`;
+    return html`<div class="card"><${Empty} icon="log" title="No events"><p>${queryOf(filters) ? "Nothing in the log fits these filters." : "Nothing has happened yet."}</p><//></div>`;
+  }
+  return html`<ol class=${`card flush timeline${compact ? " compact" : ""}`} aria-label="Audit events">${log.events.map((event) => html`<${Row} key=${event.id} event=${event} name=${name} names=${log.names} />`)}</ol>
+    <${Problem} error=${log.error} onRetry=${log.more} />
+    <div ref=${sentinel} class="row center">${log.next ? html`<${Button} control="audit.older" busy=${log.loading} onClick=${log.more}>Older events<//>` : html`<p class="fine">This is the beginning.</p>`}</div>`;
+}
+
+function Row({ event, name, names }) {
+  const where = event.workspace_id && (names[event.workspace_id] ?? name({ kind: "agent", id: event.workspace_id }));
+  return html`<li><a href=${`/console/audit/${event.id}`} class="event" data-control="audit.event">
+    <span class="event-time"><${When} at=${event.at} /></span>
+    <${OutcomeBadge} outcome=${event.outcome} />
+    <span class="event-what"><strong>${event.event}</strong>${event.key && html` <code>${event.key}</code>`}${where && html` <span class="quiet">· ${where}</span>`}${event.code && html` <code class="code-word">${event.code}</code>`}${event.reason && !event.code && html` <span class="fine">${words(event.reason)}</span>`}</span>
+    <span class="event-who fine">${name(event.subject)}</span></a></li>`;
+}

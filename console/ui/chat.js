@@ -1,0 +1,154 @@
+// The conversation with an agent: durable, with stable ids, so that what is sent twice arrives once and nothing is shown
+// twice. While the agent is busy or draining, messages wait, and can be taken back.
+import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "../lib/html.js";
+import { attemptKey, get, isHeld, post } from "../lib/api.js";
+import { listen } from "../lib/live.js";
+import * as concerns from "../lib/events.js";
+import { may, whyNot } from "../lib/roles.js";
+import { duration, plural } from "../lib/format.js";
+import { Markdown } from "../lib/markdown.js";
+import { Badge } from "./state.js";
+import { Button, Empty, Loading, Notice, Problem, Since, When } from "./basic.js";
+import { sayOutcome } from "./toast.js";
+import { drafts } from "../lib/drafts.js";
+
+const PAGE = 100;
+
+/** The conversation, kept current: `{messages, error, ready}`. */
+function useConversation(id) {
+  const [state, set] = useState({ messages: [], error: null, ready: false });
+  useEffect(() => {
+    let over = false;
+    let timer = null;
+    let running = false;
+    let again = false;
+    const load = async () => {
+      if (running) {
+        again = true;
+        return;
+      }
+      running = true;
+      try {
+        // The newest page: also what was known changes (queued, delivered, completed), so it is asked for as a whole.
+        const page = await get(`/workspaces/${id}/messages?limit=${PAGE}`);
+        if (!over) {
+          set((old) => {
+            const merged = new Map(old.messages.map((message) => [message.id, message]));
+            for (const message of page.messages) merged.set(message.id, message);
+            return { messages: [...merged.values()].sort((a, b) => a.position - b.position), error: null, ready: true };
+          });
+        }
+      } catch (error) {
+        if (!over) set((old) => ({ ...old, error, ready: true }));
+      }
+      running = false;
+      if (again && !over) {
+        again = false;
+        load();
+      }
+    };
+    load();
+    const concern = concerns.conversation(id);
+    const stop = listen((event) => {
+      if (event.type === "reset" || event.type === "poll" || concern(event)) {
+        clearTimeout(timer);
+        timer = setTimeout(load, 80);
+      }
+    });
+    return () => {
+      over = true;
+      clearTimeout(timer);
+      stop();
+    };
+  }, [id]);
+  return state;
+}
+
+export function Chat({ workspace, role, me }) {
+  const { messages, error, ready } = useConversation(workspace.id);
+  const [text, setText] = useState(drafts.get(workspace.id));
+  const [attempt, setAttempt] = useState(attemptKey);
+  const [sending, setSending] = useState({ busy: false, error: null });
+  const list = useRef(null);
+  const input = useRef(null);
+  const near = useRef(true);
+  const allowed = may(role, "message.send");
+
+  useEffect(() => drafts.set(workspace.id, text), [text]);
+  const last = messages.at(-1);
+  useLayoutEffect(() => {
+    if (near.current && list.current) list.current.scrollTop = list.current.scrollHeight;
+  }, [messages.length, last?.status, last?.reply]);
+
+  const send = async (event) => {
+    event?.preventDefault();
+    if (!text.trim() || sending.busy || !allowed) return;
+    setSending({ busy: true, error: null });
+    try {
+      const answer = await post(`/workspaces/${workspace.id}/messages`, { text, message_id: attempt });
+      near.current = true;
+      setText("");
+      setAttempt(attemptKey());
+      setSending({ busy: false, error: null });
+      if (isHeld(answer)) sayOutcome(answer);
+    } catch (problem) {
+      // The text stays, and so does its id: another try is the same message.
+      setSending({ busy: false, error: problem });
+    }
+    input.current?.focus();
+  };
+  const keys = (event) => {
+    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) send(event);
+  };
+  const busy = workspace.turn_since || workspace.queued > 0;
+  const stopped = ["paused", "failed", "offline"].includes(workspace.status);
+  return html`<section class="chat" aria-label=${`Conversation with ${workspace.name}`}>
+    <div class="chat-list" ref=${list} tabindex="0" role="log" aria-label="Messages" onScroll=${(event) => {
+      const { scrollTop, scrollHeight, clientHeight } = event.currentTarget;
+      near.current = scrollHeight - scrollTop - clientHeight < 80;
+    }}>
+      ${!ready && html`<${Loading} what="Loading the conversation" />`}
+      ${ready && messages.length === 0 && !error && html`<${Empty} icon="chat" title=${`Nothing has been said to ${workspace.name} yet`}><p>Ask it something. It answers when it has worked on your message; you can leave meanwhile.</p><//>`}
+      ${messages.length >= PAGE && html`<p class="fine center">The newest ${messages.length} messages are shown. <a href=${`/console/workspaces/${workspace.id}/activity`} data-control="chat.older">Older ones are in the activity.</a></p>`}
+      ${messages.map((message) => html`<${Message} key=${message.id} message=${message} workspace=${workspace} mine=${message.from.kind === "operator" && message.from.id === me.id} allowed=${allowed} />`)}
+      <${Problem} error=${error} />
+    </div>
+    ${stopped && html`<${Notice} tone="warn">${workspace.name} is ${workspace.status}${workspace.status_reason ? ` (${workspace.status_reason})` : ""}. What you send waits until it runs again.<//>`}
+    <form class="composer" onSubmit=${send}><${Problem} error=${sending.error} />
+      <label class="hidden-text" for="composer">Message to ${workspace.name}</label>
+      <textarea id="composer" ref=${input} rows="3" data-control="chat.text" value=${text} placeholder=${busy ? `${workspace.name} is busy; your message waits its turn` : `Message ${workspace.name}`} onInput=${(event) => setText(event.currentTarget.value)} onKeyDown=${keys} readonly=${!allowed}></textarea>
+      <div class="row"><span class="fine grow">Enter sends, Shift+Enter begins a line.${workspace.queued > 0 && ` ${plural(workspace.queued, "message")} waiting.`}</span>
+        <${Button} control="chat.send" kind="primary" icon="send" type="submit" busy=${sending.busy} why=${!allowed ? whyNot(role, "message.send") : !text.trim() ? "Nothing is written yet." : null}>Send<//></div></form></section>`;
+}
+
+const STATUS = {
+  queued: { tone: "muted", icon: "clock", word: "waits" },
+  delivered: { tone: "info", icon: "play", word: "works on it" },
+  completed: null,
+  failed: { tone: "bad", icon: "alert", word: "failed" },
+  cancelled: { tone: "muted", icon: "undo", word: "taken back" },
+};
+
+function Message({ message, workspace, mine, allowed }) {
+  const [state, set] = useState({ busy: false, error: null });
+  const cancel = async () => {
+    set({ busy: true, error: null });
+    try {
+      await post(`/workspaces/${workspace.id}/messages/${message.id}/cancel`);
+      set({ busy: false, error: null });
+    } catch (error) {
+      set({ busy: false, error });
+    }
+  };
+  const out = message.direction === "out";
+  const status = STATUS[message.status];
+  const body = useMemo(() => html`<${Markdown} text=${message.text} />`, [message.text]);
+  const reply = useMemo(() => message.reply !== null && html`<${Markdown} text=${message.reply || "(an empty reply)"} />`, [message.reply]);
+  return html`<article class=${`message ${out ? "theirs" : mine ? "mine" : "other"}`} data-message=${message.id}>
+      <header><strong>${out ? workspace.name : mine ? "You" : message.from.name}</strong>${!out && !mine && html` <span class="fine">${message.from.kind}</span>`} <span class="fine"><${When} at=${message.created_at} /></span>
+        ${!out && status && html`<${Badge} tone=${status.tone} icon=${status.icon}>${status.word}${message.status === "delivered" && workspace.turn_since && html` <${Since} at=${workspace.turn_since}>${duration}<//>`}<//>`}</header>
+      ${body}
+      ${message.status === "queued" && allowed && html`<div class="row"><${Button} control="chat.cancel" kind="ghost" icon="undo" busy=${state.busy} onClick=${cancel}>Take back<//></div>`}
+      <${Problem} error=${state.error} /></article>
+    ${(reply || message.error) && html`<article class="message theirs"><header><strong>${workspace.name}</strong> <span class="fine">${message.ended_at && html`<${When} at=${message.ended_at} />`}</span></header>${reply}${message.error && html`<${Notice} tone="bad">${message.error}<//>`}</article>`}`;
+}

@@ -1,0 +1,79 @@
+// What a change does to running agents, as the server's own plan says: the same one it will decide by.
+import { html, useEffect, useState } from "../lib/html.js";
+import { plan } from "../lib/api.js";
+import { listen } from "../lib/live.js";
+import { duration, plural, TAKES } from "../lib/format.js";
+import { Notice, Problem, Since, sentence } from "./basic.js";
+import { StatusBadge } from "./state.js";
+import { Icon } from "./icon.js";
+
+/** The agents that would be touched, each as it is now. */
+export function ImpactList({ impact, consequences = [] }) {
+  const grants = consequences.filter((consequence) => consequence.effect === "grants");
+  if (impact.length === 0 && grants.length === 0) return html`<p class="impact-none"><${Icon} name="check" /> No running agent is touched.</p>`;
+  const ordered = [...impact].sort((a, b) => (a.kind === "platform" ? -1 : 0) - (b.kind === "platform" ? -1 : 0));
+  return html`<ul class="impact">${ordered.slice(0, 50).map((one) => html`<li key=${one.workspace_id + one.effect} class=${one.takes === "nothing" ? "" : "touched"}>
+      <span class="impact-name"><strong>${one.name}</strong>${one.kind === "platform" && html` <span class="badge info">root</span>`}</span>
+      <span>${TAKES[one.takes] ?? one.takes}</span>
+      <span class="fine">${one.turn_since ? html`in a turn for <${Since} at=${one.turn_since}>${duration}<//>` : html`<${StatusBadge} status=${one.status} />`}${one.queued > 0 && html`, ${plural(one.queued, "message")} waiting`}</span></li>`)}
+    ${ordered.length > 50 && html`<li>and ${ordered.length - 50} more</li>`}
+    ${grants.map((grant) => html`<li class="touched"><span class="impact-name"><strong>Power</strong></span><span>gives: ${grant.scope}</span></li>`)}</ul>`;
+}
+
+/** Who has to agree, in words. */
+export function whoAgrees(requirements = []) {
+  return requirements.map(({ who, count }) => {
+    const whom = who.by === "role" ? (who.name === "owner" ? "owner" : `${who.name} (or a higher role)`) : `member of ${who.name}`;
+    return `${count} ${whom}`;
+  }).join(" and ");
+}
+
+/** The plan of a change: allowed, held or refused, and whom it touches. */
+export function PlanView({ of, quiet }) {
+  if (of.error) return html`<${Problem} error=${of.error} />`;
+  if (!of.plan) return html`<p class="fine" role="status"><span class="spinner" aria-hidden="true"></span> Asking what this would do…</p>`;
+  const { decision, impact, consequences, requirements, refusal } = of.plan;
+  if (decision === "deny") {
+    return html`<${Notice} tone="bad"><p><strong>${sentence(refusal?.error ?? of.plan.error ?? "this is refused")}</strong></p><p>${sentence(refusal?.next_step ?? of.plan.next_step ?? "")}</p><p class="fine"><code>${of.plan.code ?? refusal?.code}</code> · rule <code>${of.plan.rule}</code></p><//>`;
+  }
+  return html`<div class="plan" role="status">${decision === "hold" && html`<${Notice} tone="warn"><p>This is not done at once: it waits for ${whoAgrees(requirements)}.</p><//>`}
+    ${!quiet && html`<h3>What this does</h3>`}<${ImpactList} impact=${impact ?? []} consequences=${consequences ?? []} /></div>`;
+}
+
+/**
+ * Asks the server what a change would do, again whenever agents move. `change` is `{method, path, body, headers}` or null; `{plan,
+ * error, loading}`.
+ */
+export function usePlan(change) {
+  const [state, set] = useState({ plan: null, error: null });
+  const text = change && JSON.stringify([change.method, change.path, change.body, change.headers]);
+  useEffect(() => {
+    if (!text) {
+      set({ plan: null, error: null });
+      return undefined;
+    }
+    let over = false;
+    let timer = null;
+    const look = async () => {
+      try {
+        const answer = await plan(change.method, change.path, change.body, { headers: change.headers });
+        if (!over) set({ plan: answer, error: null });
+      } catch (error) {
+        if (!over) set({ plan: null, error });
+      }
+    };
+    timer = setTimeout(look, 250);
+    const stop = listen((event) => {
+      if (/^(run|turn|workspace)\.|^reset$|^poll$/.test(event.type)) {
+        clearTimeout(timer);
+        timer = setTimeout(look, 800);
+      }
+    });
+    return () => {
+      over = true;
+      clearTimeout(timer);
+      stop();
+    };
+  }, [text]);
+  return state;
+}
