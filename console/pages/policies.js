@@ -4,12 +4,12 @@ import { post } from "../lib/api.js";
 import { useGet } from "../lib/query.js";
 import * as concerns from "../lib/events.js";
 import { may, whyNot } from "../lib/roles.js";
-import { plural } from "../lib/format.js";
+import { plural, words } from "../lib/format.js";
 import { Answer, Button, Dialog, Field, Notice, Problem, Tabs, useAction } from "../ui/basic.js";
 import { Badge } from "../ui/state.js";
 import { Icon } from "../ui/icon.js";
 import { Confirm, perform } from "../ui/change.js";
-import { Policy } from "../ui/policy_text.js";
+import { Policy, rulesOf } from "../ui/policy_text.js";
 import { Matrix } from "../ui/matrix.js";
 import { WhatIf } from "../ui/what_if.js";
 
@@ -43,11 +43,12 @@ function Rules({ role }) {
   return html`<div class="stack"><div class="row"><div class="search grow"><${Icon} name="search" /><input type="search" aria-label="Find a rule" placeholder="Find a rule" data-control="policies.search" value=${search} onInput=${(event) => setSearch(event.currentTarget.value)} /></div>
       <${Button} control="policies.add" kind="primary" icon="plus" why=${why("policy.add")} onClick=${() => setOpen({ kind: "add" })}>Add a policy<//></div>
     <${Answer} of=${answer} what="Loading the rules">${(policies) => {
-      const shown = policies.filter((policy) => !wanted || `${policy.id} ${policy.name} ${policy.text}`.toLowerCase().includes(wanted));
-      const added = policies.filter((policy) => !policy.shipped).length;
-      return html`<p class="quiet" role="status">${plural(policies.length - added, "shipped rule")}, ${added} added.${wanted && ` ${shown.length} fit your search.`}</p>
-        ${shown.map((policy) => html`<details class="card rule" key=${policy.id}><summary data-control="policies.rule"><${Badge} tone=${effectOf(policy.text).tone}>${effectOf(policy.text).word}<//><strong>${policy.name}</strong>${policy.shipped ? html`<span class="fine">shipped</span>` : html`<${Badge} tone="info">added<//>`}</summary>
-          <${Policy} text=${policy.text} />${!policy.shipped && html`<div class="row"><${Button} control="policies.remove" kind="danger" icon="trash" why=${why("policy.remove")} onClick=${() => setOpen({ kind: "remove", policy })}>Remove<//></div>`}</details>`)}`;
+      const rules = policies.flatMap((policy) => rulesOf(policy.text).map((rule) => ({ ...rule, policy, key: `${policy.id} ${rule.id}` })));
+      const shown = rules.filter(({ id, text, policy }) => !wanted || `${id} ${policy.name} ${text}`.toLowerCase().includes(wanted));
+      const added = rules.filter(({ policy }) => !policy.shipped).length;
+      return html`<p class="quiet" role="status">${plural(rules.length - added, "shipped rule")}, ${added} added.${wanted && ` ${shown.length} fit your search.`}</p>
+        <div class="card flush">${shown.map(({ id, text, policy, key }) => html`<details class="rule" key=${key}><summary data-control="policies.rule"><${Badge} tone=${effectOf(text).tone}>${effectOf(text).word}<//><strong>${policy.shipped ? words(id) : policy.name}</strong><span class="fine">${policy.shipped ? policy.name : "added"}</span></summary>
+          <${Policy} text=${text} />${!policy.shipped && html`<div class="row"><${Button} control="policies.remove" kind="danger" icon="trash" why=${why("policy.remove")} onClick=${() => setOpen({ kind: "remove", policy })}>Remove<//></div>`}</details>`)}</div>`;
     }}<//>
     ${open?.kind === "add" && html`<${AddPolicy} onClose=${() => setOpen(null)} />`}
     ${open?.kind === "remove" && html`<${Confirm} title=${`Remove ${open.policy.name}?`} words="From then on the other rules decide alone." button="Remove" kind="danger" change=${{ method: "DELETE", path: `/policies/${open.policy.id}` }} done="The policy was removed." renew=${["/policies"]} onClose=${() => setOpen(null)} />`}</div>`;

@@ -40,7 +40,7 @@ export function ApprovalCard({ approval, who, name, reload }) {
       <p class="fine"><a href=${`/console/audit?approval_id=${approval.id}`} data-control="approval.audit">Its audit events</a></p></div></article>`;
 }
 
-const HIDDEN = new Set(["workspace", "scope", "key", "verb", "kind"]);
+const HIDDEN = new Set(["deed", "workspace", "scope", "key"]);
 
 function shownValue(value, name) {
   if (typeof value === "string" && /^[0-9a-f]{8}-[0-9a-f-]{27}$/.test(value)) return name(`agent:${value}`);
@@ -49,10 +49,13 @@ function shownValue(value, name) {
   return String(value);
 }
 
+/** What every request of this kind says unless it says something else. */
+const USUAL = { base: "any", activate: true, unattended: false };
+
 /** The deed, in words where there are some and in its own members otherwise. */
 function Effect({ approval, name }) {
   const deed = approval.deed ?? {};
-  const members = Object.entries(deed.deed ?? deed).filter(([key, value]) => !HIDDEN.has(key) && value !== null && value !== undefined && !(Array.isArray(value) && value.length === 0));
+  const members = Object.entries(deed).filter(([key, value]) => !HIDDEN.has(key) && USUAL[key] !== value && value !== null && value !== undefined && !(Array.isArray(value) && value.length === 0));
   const base = approval.base_versions.filter((one) => one.version > 0);
   return html`<section><h3>The exact effect</h3><dl class="facts"><dt>Does</dt><dd>${verb(approval.action)}</dd>
     ${approval.workspace_id ? html`<dt>Workspace</dt><dd><a href=${`/console/workspaces/${approval.workspace_id}`} data-control="approval.workspace">${name(`agent:${approval.workspace_id}`)}</a></dd>` : html`<dt>Where</dt><dd>the whole organisation</dd>`}
