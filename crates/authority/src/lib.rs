@@ -35,6 +35,7 @@ mod refusal;
 mod refusal_cache;
 mod restart_context;
 mod session;
+mod suppose;
 mod tables;
 pub mod vault;
 mod verify;
@@ -61,11 +62,12 @@ pub use maintenance::Resealed;
 pub use permit::{Permit, Spent};
 pub use refusal::{Answer, Done, Plan, Refusal, Waiting};
 pub use session::{Opened, Redeemed};
+pub use suppose::Supposed;
 pub use tables::{
     approvals::ApprovalFilter,
     audit::Search,
     events::Live,
-    policies::PolicyView,
+    policies::{PolicySource, PolicyView},
     tasks::{TaskCursor, TaskFilter},
 };
 pub use verify::{ExportMark, Pins, Verified, VerifyError, verify_database, verify_export};

@@ -12,6 +12,7 @@ mod app;
 mod call;
 mod events;
 mod http;
+mod inner;
 mod json;
 mod live;
 mod mcp;

@@ -17,13 +17,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{human, in_sight, need, unconfined};
 use crate::{
-    caller::Caller,
+    caller::{Caller, CredentialKind},
     clock::rfc3339,
     db::Conn,
     refusal::Refusal,
     tables::{
         credentials::{self, CredentialRow},
-        operators, policies, runs,
+        operators, runs,
         secrets::{self, SecretRow},
         versions, workspaces,
     },
@@ -350,6 +350,25 @@ pub(crate) fn token_list(
     Ok(credentials::list(conn, workspace)?.into_iter().map(token).collect())
 }
 
+/// Whether a token is one of this workspace. A path that names both is looked at before the gate is asked, so a caller that
+/// is only supposed is answered too: with yes or no, about ids it brought.
+pub(crate) fn token_fits(
+    conn: &mut Conn,
+    caller: &Caller,
+    token: CredentialId,
+    workspace: WorkspaceId,
+) -> Result<bool, Refusal> {
+    if !caller.scopes.has(Scope::TokensRead) {
+        return Err(Refusal::because(Code::ScopeMissing, Scope::TokensRead.as_str()));
+    }
+    if caller.confined_to().is_some_and(|home| home != workspace) {
+        return Err(Refusal::new(Code::NotFound));
+    }
+    workspaces::find(conn, workspace)?.ok_or_else(|| Refusal::new(Code::WorkspaceNotFound))?;
+    let row = credentials::find(conn, token)?;
+    Ok(row.is_some_and(|row| row.kind == CredentialKind::Workspace && row.workspace_id == Some(workspace)))
+}
+
 pub(crate) fn operator_list(conn: &mut Conn, caller: &Caller) -> Result<Vec<OperatorView>, Refusal> {
     human(caller)?;
     Ok(operators::list(conn)?.into_iter().map(operator).collect())
@@ -364,21 +383,6 @@ pub(crate) fn operator(row: operators::OperatorRow) -> OperatorView {
         disabled: row.disabled_at.is_some(),
         created_at: time(row.created_at),
     }
-}
-
-pub(crate) fn policy_list(conn: &mut Conn, caller: &Caller) -> Result<Vec<policies::PolicyView>, Refusal> {
-    human(caller)?;
-    let mut list: Vec<_> = portcullis_kernel::policy::SHIPPED
-        .iter()
-        .map(|(name, text)| policies::PolicyView {
-            id: (*name).to_owned(),
-            name: (*name).to_owned(),
-            text: (*text).to_owned(),
-            shipped: true,
-        })
-        .collect();
-    list.extend(policies::list(conn)?);
-    Ok(list)
 }
 
 pub(crate) fn import_preview(

@@ -150,6 +150,16 @@ pub fn samples(value: &str) -> Vec<(&'static str, &'static str, Option<Value>, S
         ("policy_add", "", Some(json!({"name": "another", "text": POLICY})), Refused),
         ("policy_remove", "", None, Refused),
         ("policy_check", "", Some(json!({"text": POLICY})), Refused),
+        ("policy_matrix", "", None, Refused),
+        (
+            "policy_what_if",
+            "",
+            Some(json!({
+                "as": {"kind": "root", "credential": "admin"}, "operation": "secret_set", "path": {"id": "{id}"},
+                "body": {"key": "SAMPLE", "value": value},
+            })),
+            Refused,
+        ),
         ("audit_search", "", None, Refused),
         ("workspace_audit", "", None, Refused),
         ("audit_export", "", None, Refused),
