@@ -95,6 +95,7 @@ struct Inner {
     guard: Mutex<LoginGuard>,
     refusals: RefusalCache,
     hashing: Semaphore,
+    verifying: Arc<Semaphore>,
     redactors: Arc<Redactors>,
     target: Target,
 }
@@ -124,6 +125,7 @@ impl Authority {
             guard: Mutex::default(),
             refusals: RefusalCache::default(),
             hashing: Semaphore::new(HASHES_AT_ONCE),
+            verifying: Arc::new(Semaphore::new(1)),
             redactors: Arc::default(),
             target,
         }))
@@ -146,6 +148,10 @@ impl Authority {
 
     pub(crate) fn redactors(&self) -> Arc<Redactors> {
         Arc::clone(&self.0.redactors)
+    }
+
+    pub(crate) fn verifying(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.0.verifying)
     }
 
     pub(crate) fn core(&self) -> &Core {

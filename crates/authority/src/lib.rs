@@ -70,11 +70,11 @@ pub use tables::{
     policies::{PolicySource, PolicyView},
     tasks::{TaskCursor, TaskFilter},
 };
-pub use verify::{ExportMark, Pins, Verified, VerifyError, verify_database, verify_export};
+pub use verify::{Checked, ExportMark, Pins, Verified, VerifyError, verify_database, verify_export};
 pub use views::{
-    ApprovalView, AuditPage, CardView, HoldingView, Impact, MessagePage, MessageView, OperatorView, PAGE_MAX, PeerView,
-    PrincipalView, RequirementView, RunView, SecretView, Sender, StateView, TaskPage, TaskView, TokenView, TurnView,
-    ValueView, VersionView, VoteView, WorkspaceView,
+    ApprovalView, AuditEntry, AuditPage, CardView, HoldingView, Impact, MessagePage, MessageView, OperatorView,
+    PAGE_MAX, PeerView, PrincipalView, RequirementView, RunView, SecretView, Sender, StateView, TaskPage, TaskView,
+    TokenView, TurnView, ValueView, VersionView, VoteView, WorkspaceView,
 };
 
 #[cfg(any(test, feature = "testkit"))]

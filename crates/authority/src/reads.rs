@@ -22,6 +22,7 @@ use crate::{
         audit::{self, Search},
         policies::PolicyView,
     },
+    verify::{self, Checked},
     views,
 };
 
@@ -171,6 +172,26 @@ impl Authority {
     pub async fn audit(&self, caller: &Caller, search: Search) -> Result<views::AuditPage, Refusal> {
         let caller = caller.clone();
         self.read_heavy(move |conn, _| views::audit_page(conn, &caller, search)).await
+    }
+
+    /// One entry of the audit log.
+    pub async fn audit_entry(&self, caller: &Caller, seq: i64) -> Result<views::AuditEntry, Refusal> {
+        let caller = caller.clone();
+        self.read(move |conn, core| views::audit_entry(conn, core, &caller, seq)).await
+    }
+
+    /// Verifies the whole log as it stands, against the key this server signs with. One at a time: it reads everything.
+    pub async fn verify_audit(&self, caller: &Caller) -> Result<Checked, Refusal> {
+        views::audit_reader(caller)?;
+        let place = self.verifying().try_acquire_owned().map_err(|_| Refusal::new(Code::Busy))?;
+        let (target, keys) = (self.target().clone(), self.core().keys());
+        // The place is the walk's, not the listener's: whoever goes away does not make room for a second one.
+        let walked = tokio::task::spawn_blocking(move || {
+            let checked = verify::check(&target, &keys);
+            drop(place);
+            checked
+        });
+        walked.await.map_err(|error| Refusal::new(Code::Internal).internal(error))
     }
 
     /// Entries for an export that was performed, in order; `upto` is the size it ends at.

@@ -162,6 +162,8 @@ pub fn samples(value: &str) -> Vec<(&'static str, &'static str, Option<Value>, S
         ),
         ("audit_search", "", None, Refused),
         ("workspace_audit", "", None, Refused),
+        ("audit_entry", "", None, Refused),
+        ("audit_verify", "", None, Refused),
         ("audit_export", "", None, Refused),
         ("audit_checkpoint", "", None, Refused),
         ("events", "", None, OnlyItsOwn),
@@ -285,6 +287,7 @@ impl Fixture {
             ("message", message),
             ("policy", policy),
             ("operator", operator),
+            ("seq", "987654321012345".to_owned()),
             ("token", token),
         ]);
         Self { ids, stranger: world.agent_of(&elsewhere).await, agent }
