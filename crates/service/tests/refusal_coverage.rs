@@ -199,10 +199,12 @@ fn every_route_refuses_an_agent_that_aims_at_what_is_not_its_own() {
 }
 
 /// What no token may do, whoever minted it.
-const HUMANS_ONLY: [&str; 20] = [
+const HUMANS_ONLY: [&str; 22] = [
     "step_up",
     "logout",
     "session",
+    "session_list",
+    "session_end",
     "token_claim",
     "approval_decide",
     "workspace_approval_decide",

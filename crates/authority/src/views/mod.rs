@@ -7,6 +7,7 @@
 mod agents;
 mod approvals;
 mod audit;
+mod operators;
 mod policies;
 mod secrets;
 mod tasks;
@@ -17,13 +18,15 @@ use portcullis_kernel::{id::WorkspaceId, refusal::Code, scope::Scope};
 pub use agents::{CardView, MessagePage, MessageView, PAGE_MAX, RunView, Sender, TurnView};
 pub use approvals::{ApprovalView, PrincipalView, RequirementView, ValueView, VoteView};
 pub use audit::{AuditEntry, AuditPage};
-pub use secrets::{HoldingView, OperatorView, SecretView, TokenView, VersionView};
+pub use operators::{OperatorView, SessionView};
+pub use secrets::{HoldingView, SecretView, TokenView, VersionView};
 pub use tasks::{TaskPage, TaskView};
 pub use workspaces::{Impact, PeerView, StateView, WorkspaceView};
 
 pub(crate) use agents::*;
 pub(crate) use approvals::*;
 pub(crate) use audit::*;
+pub(crate) use operators::*;
 pub(crate) use policies::*;
 pub(crate) use secrets::*;
 pub(crate) use tasks::*;

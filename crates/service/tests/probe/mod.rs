@@ -76,6 +76,8 @@ pub fn samples(value: &str) -> Vec<(&'static str, &'static str, Option<Value>, S
         ("step_up", "", Some(json!({"password": value})), Refused),
         ("logout", "", None, Refused),
         ("session", "", None, Refused),
+        ("session_list", "", None, Refused),
+        ("session_end", "", None, Refused),
         ("token_claim", "", Some(json!({"claim_token": value})), Refused),
         ("workspace_list", "", None, OnlyItsOwn),
         ("workspace_create", "", Some(json!({"name": "new", "parent_id": "{id}"})), Refused),
@@ -288,6 +290,7 @@ impl Fixture {
             ("policy", policy),
             ("operator", operator),
             ("seq", "987654321012345".to_owned()),
+            ("session", token.clone()),
             ("token", token),
         ]);
         Self { ids, stranger: world.agent_of(&elsewhere).await, agent }
