@@ -73,6 +73,7 @@ pub(crate) fn caller_of(conn: &mut Conn, core: &Core, row: CredentialRow, now: T
         expires_at: row.expires_at,
         root: core.root,
         csrf: None,
+        supposed: false,
     })
 }
 
@@ -89,6 +90,7 @@ pub(crate) fn system(core: &Core, role: SystemRole) -> Caller {
         stepped_up_until: None,
         root: core.root,
         csrf: None,
+        supposed: false,
     }
 }
 

@@ -2,15 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use portcullis_kernel::{
-    deed::Deed,
-    id::{OperatorId, WorkspaceId},
-    name::Email,
-    refusal::Code,
-    secret::SecretValue,
-    subject::SystemRole,
-    time::Timestamp,
-};
+use portcullis_kernel::{deed::Deed, id::WorkspaceId, refusal::Code, subject::SystemRole, time::Timestamp};
 use tokio::sync::{Semaphore, watch};
 
 use crate::{
@@ -21,7 +13,6 @@ use crate::{
     chain::Head,
     core::{Config, Core},
     db::{Conn, Readers, Target, Writer, WriterFault},
-    facts,
     gate::{self, Cx, Meta},
     keyring,
     login_guard::LoginGuard,
@@ -29,10 +20,8 @@ use crate::{
     redaction::Redactors,
     refusal::{Answer, Refusal},
     refusal_cache::RefusalCache,
-    session::{self, Opened, Redeemed},
-    tables::{credentials, events, meta, operators},
-    vault::{self, PlainToken},
-    verify, views,
+    tables::{credentials, events, meta},
+    vault, verify, views,
 };
 
 pub(crate) const ORGANISATION: &str = "organisation_id";
@@ -95,6 +84,7 @@ struct Inner {
     guard: Mutex<LoginGuard>,
     refusals: RefusalCache,
     hashing: Semaphore,
+    verifying: Arc<Semaphore>,
     redactors: Arc<Redactors>,
     target: Target,
 }
@@ -124,6 +114,7 @@ impl Authority {
             guard: Mutex::default(),
             refusals: RefusalCache::default(),
             hashing: Semaphore::new(HASHES_AT_ONCE),
+            verifying: Arc::new(Semaphore::new(1)),
             redactors: Arc::default(),
             target,
         }))
@@ -146,6 +137,10 @@ impl Authority {
 
     pub(crate) fn redactors(&self) -> Arc<Redactors> {
         Arc::clone(&self.0.redactors)
+    }
+
+    pub(crate) fn verifying(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.0.verifying)
     }
 
     pub(crate) fn core(&self) -> &Core {
@@ -261,135 +256,16 @@ impl Authority {
         hash.map(NewPassword).map_err(|error| Refusal::because(Code::PasswordTooWeak, error.to_string()))
     }
 
-    async fn hashing<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
+    pub(crate) async fn hashing<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
         let _place = self.0.hashing.acquire().await.map_err(|_| Refusal::new(Code::ShuttingDown))?;
         tokio::task::spawn_blocking(work).await.map_err(|error| Refusal::new(Code::Internal).internal(error))
     }
 
-    fn guard(&self) -> std::sync::MutexGuard<'_, LoginGuard> {
+    pub(crate) fn guard(&self) -> std::sync::MutexGuard<'_, LoginGuard> {
         self.0.guard.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    async fn check_password(
-        &self,
-        meta: &Meta,
-        email: &str,
-        address: &str,
-        password: String,
-    ) -> Result<OperatorId, Refusal> {
-        let wait = self.guard().wait_ms(email, address, self.now());
-        if wait > 0 {
-            let mut refusal = Refusal::new(Code::LoginRateLimited);
-            refusal.retry_after_ms = Some(wait);
-            return Err(refusal);
-        }
-        let wanted = email.to_owned();
-        let found = self.read(move |conn, _| Ok(operators::find_login(conn, &wanted)?)).await?;
-        let found = found.filter(|(row, _)| row.disabled_at.is_none());
-        let (operator, hash) = found.map_or((None, None), |(row, hash)| (Some(row.id), Some(hash)));
-        let password = zeroize::Zeroizing::new(password);
-        let right = self.hashing(move || vault::password_verify(&password, hash.as_deref())).await?;
-        match (right, operator) {
-            (Ok(true), Some(operator)) => {
-                self.guard().succeeded(email, address);
-                Ok(operator)
-            }
-            (Err(error), _) => Err(Refusal::new(Code::Internal).internal(error)),
-            _ => {
-                self.guard().failed(email, address, self.now());
-                let from = address.to_owned();
-                let audit_id = self.write(meta.clone(), move |cx| session::login_failed(cx, operator, &from)).await?;
-                let mut refusal = Refusal::new(Code::LoginFailed);
-                refusal.audit_id = Some(audit_id);
-                Err(refusal)
-            }
-        }
-    }
-
-    /// Opens a session. `address` is the peer's, for the rate limit and the log.
-    pub async fn login(&self, meta: Meta, email: &Email, password: String, address: String) -> Result<Opened, Refusal> {
-        let operator = self.check_password(&meta, email.as_str(), &address, password).await?;
-        self.write(meta, move |cx| session::open(cx, operator, &address)).await
-    }
-
-    /// Re-authenticates the human of a session. Returns until when it counts.
-    pub async fn step_up(
-        &self,
-        meta: Meta,
-        caller: &Caller,
-        password: String,
-        address: &str,
-    ) -> Result<Timestamp, Refusal> {
-        views::human(caller)?;
-        let id = caller.principal().id();
-        let email = self
-            .read(move |conn, _| {
-                let row = id.parse().ok().map(|id| operators::find(conn, id)).transpose()?.flatten();
-                row.map(|row| row.email).ok_or_else(|| Refusal::new(Code::CredentialRevoked))
-            })
-            .await?;
-        self.check_password(&meta, &email, address, password).await?;
-        let caller = caller.clone();
-        self.write(meta, move |cx| session::step_up(cx, &caller)).await
-    }
-
-    /// Ends a session.
-    pub async fn logout(&self, meta: Meta, caller: &Caller) -> Result<(), Refusal> {
-        let caller = caller.clone();
-        self.write(meta, move |cx| session::close(cx, &caller)).await
-    }
-
-    /// The operator behind a session.
-    pub async fn operator_of(&self, caller: &Caller) -> Result<crate::views::OperatorView, Refusal> {
-        let caller = caller.clone();
-        self.read(move |conn, _| {
-            views::human(&caller)?;
-            let row = caller.principal().id().parse().ok().map(|id| operators::find(conn, id)).transpose()?.flatten();
-            row.map(views::operator).ok_or_else(|| Refusal::new(Code::CredentialRevoked))
-        })
-        .await
-    }
-
-    /// A one-time claim for the first operator; `None` once there is one.
-    pub async fn first_claim(&self) -> Result<Option<PlainToken>, Refusal> {
-        self.write(Meta { request_id: "start".into(), ..Meta::default() }, session::first_claim).await
-    }
-
-    /// Makes the first operator from the claim.
-    pub async fn claim_operator(
-        &self,
-        meta: Meta,
-        token: String,
-        email: Email,
-        password: String,
-    ) -> Result<OperatorId, Refusal> {
-        let token = zeroize::Zeroizing::new(token);
-        let (presented, now) = (token.clone(), self.now());
-        self.read(move |conn, _| session::first_operator_claim(conn, &presented, now).map(drop)).await?;
-        let hash = self.hash_password(password).await?.0;
-        self.write(meta, move |cx| session::claim_operator(cx, &token, email, hash)).await
-    }
-
-    /// Hands a minted token to the human who claims it, once.
-    pub async fn claim_token(&self, meta: Meta, caller: &Caller, token: String) -> Result<SecretValue, Refusal> {
-        let caller = caller.clone();
-        let token = zeroize::Zeroizing::new(token);
-        self.write(meta, move |cx| {
-            facts::recheck(cx, &caller)?;
-            session::claim_token(cx, &caller, &token)
-        })
-        .await
-    }
-
-    /// Turns an enrolment code into the workspace's token.
-    pub async fn redeem_enrolment(
-        &self,
-        meta: Meta,
-        code: String,
-        workspace: WorkspaceId,
-    ) -> Result<Redeemed, Refusal> {
-        let code = zeroize::Zeroizing::new(code);
-        self.write(meta, move |cx| session::redeem(cx, &code, workspace)).await
     }
 
     /// Does what time brings. Call it about once a second.

@@ -63,6 +63,8 @@ pub struct Caller {
     pub(crate) stepped_up_until: Option<Timestamp>,
     pub(crate) root: WorkspaceId,
     pub(crate) csrf: Option<String>,
+    /// Nobody presented anything: a human asks what would happen if somebody did. Only [`crate::suppose`] says so.
+    pub(crate) supposed: bool,
 }
 
 impl Caller {
@@ -91,9 +93,15 @@ impl Caller {
         &self.standing
     }
 
-    /// Whether the credential carries `scope`.
+    /// Whether the credential carries `scope`. A caller that is only supposed has no credential: what it would hold counts
+    /// at the gate, and nowhere else.
     pub fn has(&self, scope: Scope) -> bool {
-        self.scopes.has(scope)
+        !self.supposed && self.scopes.has(scope)
+    }
+
+    /// Nobody presented anything: see [`crate::Authority::suppose`].
+    pub fn is_supposed(&self) -> bool {
+        self.supposed
     }
 
     /// When the credential expires.

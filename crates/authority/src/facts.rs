@@ -20,6 +20,7 @@ use crate::{
     db::{Conn, DbError},
     gate::Cx,
     refusal::Refusal,
+    suppose,
     tables::{
         approvals,
         credentials::{self, CredentialRow},
@@ -86,6 +87,7 @@ pub(crate) fn stepped_up_until(row: &CredentialRow, config: &Config) -> Option<T
 /// Looks again whether the caller's credential is live, and what its principal is now. Authentication happened a moment
 /// ago, in another transaction.
 pub(crate) fn recheck(cx: &mut Cx<'_>, caller: &Caller) -> Result<(Standing, Scopes), Refusal> {
+    suppose::present(caller)?;
     let Some(id) = caller.credential else {
         return Ok((caller.standing.clone(), caller.scopes.clone()));
     };

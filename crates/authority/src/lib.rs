@@ -17,6 +17,7 @@ mod chain;
 pub mod clock;
 mod core;
 mod db;
+mod device;
 mod facts;
 pub mod failpoint;
 mod fleet;
@@ -35,6 +36,8 @@ mod refusal;
 mod refusal_cache;
 mod restart_context;
 mod session;
+mod sign_in;
+mod suppose;
 mod tables;
 pub mod vault;
 mod verify;
@@ -53,6 +56,7 @@ pub use bootstrap::{AdminToken, Opening, StartError};
 pub use caller::{Caller, CredentialKind};
 pub use core::Config;
 pub use db::{DbError, MigrateError, SQLITE_FILE, Server, Target, WriterStats, schema_version};
+pub use device::Device;
 pub use fleet::{Ended, FilesGiven, Launching, LiveRun, UnitState};
 pub use gate::Meta;
 pub use keyring::KeyError;
@@ -61,18 +65,19 @@ pub use maintenance::Resealed;
 pub use permit::{Permit, Spent};
 pub use refusal::{Answer, Done, Plan, Refusal, Waiting};
 pub use session::{Opened, Redeemed};
+pub use suppose::Supposed;
 pub use tables::{
     approvals::ApprovalFilter,
     audit::Search,
     events::Live,
-    policies::PolicyView,
+    policies::{PolicySource, PolicyView},
     tasks::{TaskCursor, TaskFilter},
 };
-pub use verify::{ExportMark, Pins, Verified, VerifyError, verify_database, verify_export};
+pub use verify::{Checked, ExportMark, Pins, Verified, VerifyError, verify_database, verify_export};
 pub use views::{
-    ApprovalView, AuditPage, CardView, HoldingView, Impact, MessagePage, MessageView, OperatorView, PAGE_MAX, PeerView,
-    PrincipalView, RequirementView, RunView, SecretView, Sender, StateView, TaskPage, TaskView, TokenView, TurnView,
-    ValueView, VersionView, VoteView, WorkspaceView,
+    ApprovalView, AuditEntry, AuditPage, CardView, HoldingView, Impact, MessagePage, MessageView, OperatorView,
+    PAGE_MAX, PeerView, PrincipalView, RequirementView, RunView, SecretView, Sender, SessionView, StateView, TaskPage,
+    TaskView, TokenView, TurnView, ValueView, VersionView, VoteView, WorkspaceView,
 };
 
 #[cfg(any(test, feature = "testkit"))]

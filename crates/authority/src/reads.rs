@@ -1,9 +1,11 @@
 //! The public surface, second half: authorised reads. None of them waits for the writer.
 
+use std::collections::BTreeMap;
+
 use portcullis_kernel::{
     audit::Entry,
     deed::SecretScope,
-    id::{ApprovalId, WorkspaceId},
+    id::{ApprovalId, CredentialId, WorkspaceId},
     name::SecretKey,
     operator::Role,
     refusal::Code,
@@ -16,10 +18,11 @@ use crate::{
     caller::Caller,
     refusal::Refusal,
     tables::{
-        approvals::ApprovalFilter,
+        approvals::{self, ApprovalFilter},
         audit::{self, Search},
         policies::PolicyView,
     },
+    verify::{self, Checked},
     views,
 };
 
@@ -100,7 +103,39 @@ impl Authority {
     /// Policies, shipped and added; for humans only.
     pub async fn policies(&self, caller: &Caller) -> Result<Vec<PolicyView>, Refusal> {
         let caller = caller.clone();
-        self.read(move |conn, _| views::policy_list(conn, &caller)).await
+        self.read(move |conn, core| views::policy_list(conn, core, &caller)).await
+    }
+
+    /// What every rule does for every kind of caller, as text; for humans only.
+    pub fn policy_matrix(&self, caller: &Caller) -> Result<&'static str, Refusal> {
+        views::human(caller)?;
+        Ok(portcullis_kernel::policy::MATRIX)
+    }
+
+    /// Texts of the rules that a decision names, by name.
+    pub async fn rule_texts(&self, caller: &Caller, named: String) -> Result<BTreeMap<String, String>, Refusal> {
+        let caller = caller.clone();
+        self.read(move |conn, core| views::rule_texts(conn, core, &caller, &named)).await
+    }
+
+    /// Whether a token is one of this workspace, as far as the caller may know.
+    pub async fn token_fits(
+        &self,
+        caller: &Caller,
+        token: CredentialId,
+        workspace: WorkspaceId,
+    ) -> Result<bool, Refusal> {
+        let caller = caller.clone();
+        self.read(move |conn, _| views::token_fits(conn, &caller, token, workspace)).await
+    }
+
+    /// Whether an approval is about this workspace, or about none: a path that names both must not name two things.
+    pub async fn approval_fits(&self, id: ApprovalId, workspace: WorkspaceId) -> Result<bool, Refusal> {
+        self.read(move |conn, _| {
+            let row = approvals::find(conn, id)?.ok_or_else(|| Refusal::new(Code::NotFound))?;
+            Ok(row.workspace_id.is_none_or(|about| about == workspace.to_string()))
+        })
+        .await
     }
 
     /// Whether a policy could be added; for humans only. Returns the slots it would be filed under.
@@ -137,6 +172,26 @@ impl Authority {
     pub async fn audit(&self, caller: &Caller, search: Search) -> Result<views::AuditPage, Refusal> {
         let caller = caller.clone();
         self.read_heavy(move |conn, _| views::audit_page(conn, &caller, search)).await
+    }
+
+    /// One entry of the audit log.
+    pub async fn audit_entry(&self, caller: &Caller, seq: i64) -> Result<views::AuditEntry, Refusal> {
+        let caller = caller.clone();
+        self.read(move |conn, core| views::audit_entry(conn, core, &caller, seq)).await
+    }
+
+    /// Verifies the whole log as it stands, against the key this server signs with. One at a time: it reads everything.
+    pub async fn verify_audit(&self, caller: &Caller) -> Result<Checked, Refusal> {
+        views::audit_reader(caller)?;
+        let place = self.verifying().try_acquire_owned().map_err(|_| Refusal::new(Code::Busy))?;
+        let (target, keys) = (self.target().clone(), self.core().keys());
+        // The place is the walk's, not the listener's: whoever goes away does not make room for a second one.
+        let walked = tokio::task::spawn_blocking(move || {
+            let checked = verify::check(&target, &keys);
+            drop(place);
+            checked
+        });
+        walked.await.map_err(|error| Refusal::new(Code::Internal).internal(error))
     }
 
     /// Entries for an export that was performed, in order; `upto` is the size it ends at.

@@ -13,12 +13,13 @@ use portcullis_kernel::{
     subject::{Principal, SystemRole},
     time::Timestamp,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     authn,
     caller::{Caller, CredentialKind},
     db::Conn,
+    device::Device,
     facts,
     gate::{self, Cx},
     permit::Writing,
@@ -68,7 +69,7 @@ pub(crate) fn login_failed(cx: &mut Cx<'_>, operator: Option<OperatorId>, addres
 }
 
 /// Opens a session for an operator whose password was right.
-pub(crate) fn open(cx: &mut Cx<'_>, operator: OperatorId, address: &str) -> Result<Opened, Refusal> {
+pub(crate) fn open(cx: &mut Cx<'_>, operator: OperatorId, address: &str, device: Device) -> Result<Opened, Refusal> {
     let row = operators::find(cx.conn, operator)?.filter(|row| row.disabled_at.is_none());
     let row = row.ok_or_else(|| Refusal::new(Code::LoginFailed))?;
     let token = PlainToken::generate(TokenKind::Session);
@@ -101,6 +102,8 @@ pub(crate) fn open(cx: &mut Cx<'_>, operator: OperatorId, address: &str) -> Resu
             payload: None,
         },
     )?;
+    credentials::set_device(cx.conn, id, &device.to_string())?;
+    operators::logged_in(cx.conn, operator, cx.now.0)?;
     let csrf = authn::csrf(&cx.core.keys(), token.expose());
     Ok(Opened { token, csrf, operator, email: row.email, role: row.role, expires_at })
 }
@@ -110,7 +113,7 @@ pub(crate) fn step_up(cx: &mut Cx<'_>, caller: &Caller) -> Result<Timestamp, Ref
     facts::recheck(cx, caller)?;
     let id = caller.credential.ok_or_else(|| Refusal::new(Code::Unauthenticated))?;
     credentials::step_up(cx.conn, id, cx.now.0)?;
-    record_session(cx, caller, "session.step_up")?;
+    record_session(cx, caller, "session.step_up", json!({}))?;
     Ok(cx.now.plus_ms(cx.core.config.step_up_ms))
 }
 
@@ -118,14 +121,26 @@ pub(crate) fn step_up(cx: &mut Cx<'_>, caller: &Caller) -> Result<Timestamp, Ref
 pub(crate) fn close(cx: &mut Cx<'_>, caller: &Caller) -> Result<(), Refusal> {
     let id = caller.credential.ok_or_else(|| Refusal::new(Code::Unauthenticated))?;
     credentials::revoke_tree(cx.conn, id, "logged_out", cx.now.0)?;
-    record_session(cx, caller, "session.logout")
+    record_session(cx, caller, "session.logout", json!({}))
 }
 
-fn record_session(cx: &mut Cx<'_>, caller: &Caller, name: &str) -> Result<(), Refusal> {
+/// Ends one of the own sessions, from whichever of them. What is not one of these, or has ended, is not there.
+pub(crate) fn end(cx: &mut Cx<'_>, caller: &Caller, session: CredentialId) -> Result<(), Refusal> {
+    facts::recheck(cx, caller)?;
+    let own = credentials::find(cx.conn, session)?
+        .filter(|row| row.kind == CredentialKind::Session && row.principal == caller.principal())
+        .filter(|row| facts::live(row, cx.now).is_ok());
+    let own = own.ok_or_else(|| Refusal::new(Code::NotFound))?;
+    credentials::revoke_tree(cx.conn, own.id, "logged_out", cx.now.0)?;
+    record_session(cx, caller, "session.logout", json!({"session": own.id}))
+}
+
+fn record_session(cx: &mut Cx<'_>, caller: &Caller, name: &str, detail: Value) -> Result<(), Refusal> {
     let mut event = authn::system_event(cx, name, "session");
     event.subject_kind = caller.principal().kind().to_owned();
     event.subject_id = caller.principal().id();
     event.lineage = credentials::ids_text(&caller.subject.lineage.0);
+    event.detail = detail.to_string();
     cx.record(&mut event)?;
     Ok(())
 }

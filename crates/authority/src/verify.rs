@@ -12,7 +12,8 @@ use portcullis_kernel::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    db::{Conn, DbError, Role, Row, Target},
+    core::Keys,
+    db::{Conn, DbError, Role, Row, Target, off_runtime},
     params,
     tables::{audit, meta},
     vault,
@@ -48,6 +49,54 @@ pub enum VerifyError {
 impl From<DbError> for VerifyError {
     fn from(error: DbError) -> Self {
         Self::Unreadable(error.to_string())
+    }
+}
+
+impl VerifyError {
+    /// The first entry that is not as it was written, where one can be named.
+    fn first_bad(&self) -> Option<i64> {
+        match *self {
+            Self::Broken(Broken::Gap { expected, .. }) => Some(expected),
+            Self::Broken(Broken::Link { seq } | Broken::Content { seq } | Broken::Unreadable { seq, .. }) => Some(seq),
+            Self::Broken(Broken::Tail { size, .. }) => Some(size.saturating_add(1)),
+            Self::Broken(Broken::Checkpoint { size }) => Some(size),
+            Self::Broken(Broken::Signature { .. }) | Self::Unreadable(_) | Self::OtherKey => None,
+        }
+    }
+}
+
+/// What became of looking at the whole log of a server that runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Checked {
+    /// It is whole.
+    Sound {
+        /// What was walked.
+        verified: Verified,
+        /// The last hash that was walked to, signed: what to keep elsewhere.
+        checkpoint: String,
+    },
+    /// It is not.
+    Unsound {
+        /// What is wrong, in words.
+        problem: String,
+        /// The first bad entry, where one can be named.
+        first_bad: Option<i64>,
+    },
+}
+
+/// Verifies the log of a running server against the key it signs with. Blocks.
+pub(crate) fn check(target: &Target, keys: &Keys) -> Checked {
+    let pins = Pins { key: Some(keys.verifier.clone()), checkpoints: Vec::new() };
+    let walked = off_runtime(|| {
+        let verified = verify_database(target, &pins, &mut |_| {})?;
+        let unreadable = || VerifyError::Unreadable("its last hash".to_owned());
+        let hash = portcullis_kernel::audit::hex::decode(&verified.head).ok_or_else(unreadable)?;
+        let checkpoint = crate::chain::signed(keys, verified.entries, &hash);
+        Ok::<_, VerifyError>((verified, checkpoint))
+    });
+    match walked {
+        Ok((verified, checkpoint)) => Checked::Sound { verified, checkpoint },
+        Err(error) => Checked::Unsound { first_bad: error.first_bad(), problem: error.to_string() },
     }
 }
 

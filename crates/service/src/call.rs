@@ -164,7 +164,19 @@ fn held(waiting: &Waiting) -> Result<Response, Refusal> {
     )
 }
 
-fn planned(plan: Plan) -> Result<Response, Refusal> {
+/// A refusal from before the door, in the words of a plan.
+pub(crate) fn denied(refusal: Refusal) -> Value {
+    let rule = refusal.rule.clone().unwrap_or_default();
+    let (consequences, impact) = (Vec::new(), Vec::new());
+    words(Plan { decision: "deny", rule, refusal: Some(refusal), requirements: None, consequences, impact })
+}
+
+/// What would happen.
+pub(crate) fn planned(plan: Plan) -> Result<Response, Refusal> {
+    ok(&words(plan))
+}
+
+fn words(plan: Plan) -> Value {
     let mut body = Map::new();
     body.insert("dry_run".into(), true.into());
     body.insert("decision".into(), plan.decision.into());
@@ -182,5 +194,5 @@ fn planned(plan: Plan) -> Result<Response, Refusal> {
         body.insert("error".into(), refusal.code.error().into());
         body.insert("next_step".into(), refusal.next_step.as_deref().unwrap_or(refusal.code.next_step()).into());
     }
-    ok(&Value::Object(body))
+    Value::Object(body)
 }

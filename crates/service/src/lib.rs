@@ -13,6 +13,7 @@ mod call;
 mod console;
 mod events;
 mod http;
+mod inner;
 mod json;
 mod live;
 mod mcp;

@@ -65,12 +65,16 @@ pub(crate) fn document(operations: &[Operation], version: &str) -> Value {
 }
 
 fn describe(operation: &Operation, generator: &mut SchemaGenerator) -> Value {
-    let parameters: Vec<Value> = operation
-        .path
-        .split('/')
-        .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+    let mut parameters: Vec<Value> = operation
+        .parameters()
         .map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}))
         .collect();
+    if operation.decided {
+        let words = "only say what would be decided and what would come of it";
+        parameters.push(
+            json!({"name": "dry_run", "in": "query", "required": false, "schema": {"type": "boolean"}, "description": words}),
+        );
+    }
     let mut done = json!({"description": "done"});
     if let Some(schema) = operation.output {
         done["content"] = json!({"application/json": {"schema": schema(generator)}});

@@ -42,6 +42,8 @@ pub struct Operation {
     pub summary: &'static str,
     /// Largest body, in bytes.
     pub body_bytes_max: usize,
+    /// The gate decides what it asks for, and `?dry_run=true` says how without doing it.
+    pub decided: bool,
     pub(crate) input: Option<SchemaOf>,
     pub(crate) output: Option<SchemaOf>,
     pub(crate) handler: Handler,
@@ -77,6 +79,7 @@ impl Operation {
             auth: Auth::Caller,
             summary,
             body_bytes_max: BODY_BYTES_MAX,
+            decided: false,
             input: None,
             output: None,
             handler: Arc::new(move |call| Box::pin(handler(call))),
@@ -105,6 +108,17 @@ impl Operation {
     pub(crate) fn output<T: JsonSchema>(mut self) -> Self {
         self.output = Some(schema_of::<T>);
         self
+    }
+
+    /// Is decided by the gate, and takes `dry_run`.
+    pub(crate) fn decided(mut self) -> Self {
+        self.decided = true;
+        self
+    }
+
+    /// The parameters of its path.
+    pub fn parameters(&self) -> impl Iterator<Item = &'static str> + use<> {
+        self.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
     }
 
     /// Takes a larger body.

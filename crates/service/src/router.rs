@@ -149,8 +149,9 @@ async fn serve(
     }
     let path = path.map_err(|_| Refusal::because(Code::InvalidRequest, "the path is not UTF-8"))?;
     let path = path.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    let query = query(&parts.uri)?;
-    let meta = meta(&parts.headers, &query, &parts.method, request_id)?;
+    let mut query = query(&parts.uri)?;
+    let dry_run = dry_run(operation, &mut query)?;
+    let meta = meta(&parts.headers, dry_run, &parts.method, request_id)?;
     let body = read_body(body, operation.body_bytes_max).await?;
     let call = Call { app: app.clone(), caller, path, query, headers: parts.headers, body, meta, peer };
     (operation.handler)(call).await
@@ -217,17 +218,23 @@ pub(crate) fn idempotency_key(text: &str) -> Result<String, Refusal> {
     if fine { Ok(text.to_owned()) } else { Err(Refusal::because(Code::InvalidRequest, IDEMPOTENCY_KEY)) }
 }
 
-fn meta(headers: &HeaderMap, query: &[(String, String)], method: &Method, request_id: &str) -> Result<Meta, Refusal> {
+/// Whether it is only asked what would happen. Taken out of the query: a route that is not decided does not know it.
+fn dry_run(operation: &Operation, query: &mut Vec<(String, String)>) -> Result<bool, Refusal> {
+    let Some(at) = query.iter().position(|(name, _)| name == "dry_run").filter(|_| operation.decided) else {
+        return Ok(false);
+    };
+    match query.remove(at).1.as_str() {
+        "false" => Ok(false),
+        "true" => Ok(true),
+        _ => Err(Refusal::because(Code::InvalidRequest, "`dry_run` is `true` or `false`")),
+    }
+}
+
+fn meta(headers: &HeaderMap, dry_run: bool, method: &Method, request_id: &str) -> Result<Meta, Refusal> {
     let malformed = || Refusal::because(Code::InvalidRequest, IDEMPOTENCY_KEY);
     let idempotency_key = match headers.get("idempotency-key").filter(|_| is_change(method)) {
         None => None,
         Some(value) => Some(idempotency_key(value.to_str().map_err(|_| malformed())?)?),
-    };
-    let dry_run = query.iter().find(|(name, _)| name == "dry_run").map(|(_, value)| value.as_str());
-    let dry_run = match dry_run {
-        None | Some("false") => false,
-        Some("true") => true,
-        Some(_) => return Err(Refusal::because(Code::InvalidRequest, "`dry_run` is `true` or `false`")),
     };
     Ok(Meta { request_id: request_id.to_owned(), idempotency_key, dry_run })
 }

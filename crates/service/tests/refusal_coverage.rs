@@ -199,10 +199,12 @@ fn every_route_refuses_an_agent_that_aims_at_what_is_not_its_own() {
 }
 
 /// What no token may do, whoever minted it.
-const HUMANS_ONLY: [&str; 18] = [
+const HUMANS_ONLY: [&str; 22] = [
     "step_up",
     "logout",
     "session",
+    "session_list",
+    "session_end",
     "token_claim",
     "approval_decide",
     "workspace_approval_decide",
@@ -213,6 +215,8 @@ const HUMANS_ONLY: [&str; 18] = [
     "policy_add",
     "policy_remove",
     "policy_check",
+    "policy_matrix",
+    "policy_what_if",
     "key_rotate",
     "key_reseal",
     "secret_destroy",

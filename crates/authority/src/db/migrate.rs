@@ -27,6 +27,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "init", sql: include_str!("../../../../migrations/0001_init.sql") },
     Migration { version: 2, name: "agents", sql: include_str!("../../../../migrations/0002_agents.sql") },
     Migration { version: 3, name: "a2a", sql: include_str!("../../../../migrations/0003_a2a.sql") },
+    Migration { version: 4, name: "sign_in", sql: include_str!("../../../../migrations/0004_sign_in.sql") },
 ];
 
 /// What [`migrate`] found and did.

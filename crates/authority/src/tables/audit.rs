@@ -110,6 +110,10 @@ pub struct Search {
     pub approval_id: Option<String>,
     /// Request id.
     pub request_id: Option<String>,
+    /// How it ended.
+    pub outcome: Option<String>,
+    /// A text that is somewhere in the entry, in whichever case.
+    pub text: Option<String>,
     /// From this time on.
     pub from_ms: Option<i64>,
     /// Before this time.
@@ -127,14 +131,41 @@ const ASCENDING: &str = "/* audit_search */ SELECT seq, at_ms, event, outcome, r
      WHERE (CAST($1 AS TEXT) IS NULL OR subject_id = $1) AND (CAST($2 AS TEXT) IS NULL OR workspace_id = $2) \
      AND (CAST($3 AS TEXT) IS NULL OR key = $3) AND (CAST($4 AS TEXT) IS NULL OR code = $4) \
      AND (CAST($5 AS TEXT) IS NULL OR event = $5) AND (CAST($6 AS TEXT) IS NULL OR approval_id = $6) \
-     AND (CAST($7 AS TEXT) IS NULL OR request_id = $7) AND at_ms >= $8 AND at_ms < $9 AND seq > $10 ORDER BY seq LIMIT $11";
+     AND (CAST($7 AS TEXT) IS NULL OR request_id = $7) AND at_ms >= $8 AND at_ms < $9 AND seq > $10 \
+     AND (CAST($12 AS TEXT) IS NULL OR outcome = $12) AND (CAST($13 AS TEXT) IS NULL OR LOWER(event || '\n' || verb || '\n' || rule || '\n' || \
+     COALESCE(code, '') || '\n' || COALESCE(reason, '') || '\n' || COALESCE(key, '') || '\n' || subject_id || '\n' || target_id || '\n' || \
+     COALESCE(workspace_id, '') || '\n' || COALESCE(approval_id, '') || '\n' || request_id || '\n' || detail) \
+     LIKE LOWER(CAST($13 AS TEXT)) ESCAPE '!') ORDER BY seq LIMIT $11";
 
 const DESCENDING: &str = "/* audit_search_newest */ SELECT seq, at_ms, event, outcome, request_id, subject_kind, subject_id, lineage, verb, \
      target_kind, target_id, workspace_id, key, rule, code, reason, issue, approval_id, consequences, detail, prev_hash, hash FROM audit \
      WHERE (CAST($1 AS TEXT) IS NULL OR subject_id = $1) AND (CAST($2 AS TEXT) IS NULL OR workspace_id = $2) \
      AND (CAST($3 AS TEXT) IS NULL OR key = $3) AND (CAST($4 AS TEXT) IS NULL OR code = $4) \
      AND (CAST($5 AS TEXT) IS NULL OR event = $5) AND (CAST($6 AS TEXT) IS NULL OR approval_id = $6) \
-     AND (CAST($7 AS TEXT) IS NULL OR request_id = $7) AND at_ms >= $8 AND at_ms < $9 AND seq < $10 ORDER BY seq DESC LIMIT $11";
+     AND (CAST($7 AS TEXT) IS NULL OR request_id = $7) AND at_ms >= $8 AND at_ms < $9 AND seq < $10 \
+     AND (CAST($12 AS TEXT) IS NULL OR outcome = $12) AND (CAST($13 AS TEXT) IS NULL OR LOWER(event || '\n' || verb || '\n' || rule || '\n' || \
+     COALESCE(code, '') || '\n' || COALESCE(reason, '') || '\n' || COALESCE(key, '') || '\n' || subject_id || '\n' || target_id || '\n' || \
+     COALESCE(workspace_id, '') || '\n' || COALESCE(approval_id, '') || '\n' || request_id || '\n' || detail) \
+     LIKE LOWER(CAST($13 AS TEXT)) ESCAPE '!') ORDER BY seq DESC LIMIT $11";
+
+/// Matches what has this text somewhere: nothing in it stands for anything else.
+fn pattern(text: &str) -> String {
+    let mut pattern = String::from("%");
+    for letter in text.chars() {
+        if matches!(letter, '%' | '_' | '!') {
+            pattern.push('!');
+        }
+        pattern.push(letter);
+    }
+    pattern.push('%');
+    pattern
+}
+
+/// One entry.
+pub(crate) fn at(conn: &mut Conn, seq: i64) -> Result<Option<Entry>, DbError> {
+    let mut rows = conn.query(EACH_AFTER, params![seq.saturating_sub(1), seq])?;
+    rows.pop().as_ref().map(entry).transpose()
+}
 
 pub(crate) fn search(conn: &mut Conn, s: &Search) -> Result<Vec<Entry>, DbError> {
     let sql = if s.descending { DESCENDING } else { ASCENDING };
@@ -153,6 +184,8 @@ pub(crate) fn search(conn: &mut Conn, s: &Search) -> Result<Vec<Entry>, DbError>
             s.to_ms.unwrap_or(i64::MAX),
             cursor,
             s.limit,
+            s.outcome.as_deref(),
+            s.text.as_deref().map(pattern).as_deref(),
         ],
     )?;
     rows.iter().map(entry).collect()

@@ -1,7 +1,7 @@
 //! Credentials of every kind. Only hashes are here.
 
 use portcullis_kernel::{
-    id::{CredentialId, WorkspaceId},
+    id::{CredentialId, OperatorId, WorkspaceId},
     scope::Scopes,
     subject::{Lineage, Principal},
     time::Timestamp,
@@ -234,6 +234,45 @@ pub(crate) fn touch(conn: &mut Conn, id: CredentialId, now: i64) -> Result<(), D
         params![id.to_string().as_str(), now],
     )?;
     Ok(())
+}
+
+/// Words for the program a session was opened with.
+pub(crate) fn set_device(conn: &mut Conn, id: CredentialId, device: &str) -> Result<(), DbError> {
+    conn.execute(
+        "/* credential_set_device */ UPDATE credentials SET device = $2 WHERE id = $1",
+        params![id.to_string().as_str(), device],
+    )?;
+    Ok(())
+}
+
+/// A session that lives.
+pub(crate) struct SessionRow {
+    pub(crate) id: CredentialId,
+    /// None for one that was opened before it was asked.
+    pub(crate) device: Option<String>,
+    pub(crate) created_at: i64,
+    pub(crate) last_used_at: Option<i64>,
+    pub(crate) expires_at: i64,
+}
+
+/// An operator's sessions that live, newest first.
+pub(crate) fn sessions(conn: &mut Conn, operator: OperatorId, now: i64) -> Result<Vec<SessionRow>, DbError> {
+    let rows = conn.query(
+        "/* credential_sessions */ SELECT id, device, created_at, last_used_at, expires_at FROM credentials \
+         WHERE principal_kind = 'operator' AND principal_id = $1 AND kind = 'session' AND revoked_at IS NULL AND expires_at > $2 \
+         AND (idle_ms IS NULL OR COALESCE(last_used_at, created_at) + idle_ms > $2) ORDER BY created_at DESC, id LIMIT 1000",
+        params![operator.to_string().as_str(), now],
+    )?;
+    let read = |row: &Row| {
+        Ok(SessionRow {
+            id: word(row.text(0)?.parse().ok(), "credentials.id")?,
+            device: row.opt_text(1)?.map(str::to_owned),
+            created_at: row.int(2)?,
+            last_used_at: row.opt_int(3)?,
+            expires_at: row.int(4)?,
+        })
+    };
+    rows.iter().map(read).collect()
 }
 
 /// Remembers a re-authentication.

@@ -9,6 +9,9 @@ use crate::{
     permit::Writing,
 };
 
+/// In the place of a hash: no password has it.
+pub(crate) const NO_PASSWORD: &str = "!";
+
 /// One operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct OperatorRow {
@@ -18,6 +21,9 @@ pub(crate) struct OperatorRow {
     pub(crate) groups: Vec<String>,
     pub(crate) created_at: i64,
     pub(crate) disabled_at: Option<i64>,
+    /// No password was chosen yet.
+    pub(crate) invited: bool,
+    pub(crate) last_login_at: Option<i64>,
 }
 
 fn read(row: &Row) -> Result<OperatorRow, DbError> {
@@ -28,29 +34,32 @@ fn read(row: &Row) -> Result<OperatorRow, DbError> {
         groups: word(serde_json::from_str(row.text(3)?).ok(), "operators.groups_json")?,
         created_at: row.int(4)?,
         disabled_at: row.opt_int(5)?,
+        invited: row.text(6)? == NO_PASSWORD,
+        last_login_at: row.opt_int(7)?,
     })
 }
 
 pub(crate) fn find(conn: &mut Conn, id: OperatorId) -> Result<Option<OperatorRow>, DbError> {
     let row = conn.query_opt(
-        "/* operator_find */ SELECT id, email, role, groups_json, created_at, disabled_at FROM operators WHERE id = $1",
+        "/* operator_find */ SELECT id, email, role, groups_json, created_at, disabled_at, password_hash, last_login_at FROM operators WHERE id = $1",
         params![id.to_string().as_str()],
     )?;
     row.as_ref().map(read).transpose()
 }
 
-/// An operator and the password hash, by address.
-pub(crate) fn find_login(conn: &mut Conn, email: &str) -> Result<Option<(OperatorRow, String)>, DbError> {
+/// An operator and the password hash, if one was chosen, by address.
+pub(crate) fn find_login(conn: &mut Conn, email: &str) -> Result<Option<(OperatorRow, Option<String>)>, DbError> {
     let row = conn.query_opt(
-        "/* operator_find_login */ SELECT id, email, role, groups_json, created_at, disabled_at, password_hash FROM operators WHERE email = $1",
+        "/* operator_find_login */ SELECT id, email, role, groups_json, created_at, disabled_at, password_hash, last_login_at FROM operators WHERE email = $1",
         params![email],
     )?;
-    row.map(|row| Ok((read(&row)?, row.text(6)?.to_owned()))).transpose()
+    row.map(|row| Ok((read(&row)?, Some(row.text(6)?).filter(|hash| *hash != NO_PASSWORD).map(str::to_owned))))
+        .transpose()
 }
 
 pub(crate) fn list(conn: &mut Conn) -> Result<Vec<OperatorRow>, DbError> {
     let rows = conn.query(
-        "/* operator_list */ SELECT id, email, role, groups_json, created_at, disabled_at FROM operators ORDER BY created_at, id LIMIT 1000",
+        "/* operator_list */ SELECT id, email, role, groups_json, created_at, disabled_at, password_hash, last_login_at FROM operators ORDER BY created_at, id LIMIT 1000",
         &[],
     )?;
     rows.iter().map(read).collect()
@@ -84,6 +93,15 @@ pub(crate) fn insert(
         "/* operator_insert */ INSERT INTO operators (id, email, password_hash, role, groups_json, created_at, audit_id) \
          VALUES ($1, $2, $3, $4, $5, $6, $7)",
         params![id.to_string().as_str(), email, password_hash, role.as_str(), groups.as_str(), now, audit_id],
+    )?;
+    Ok(())
+}
+
+/// Remembers that a session was opened.
+pub(crate) fn logged_in(conn: &mut Conn, id: OperatorId, now: i64) -> Result<(), DbError> {
+    conn.execute(
+        "/* operator_logged_in */ UPDATE operators SET last_login_at = $2 WHERE id = $1",
+        params![id.to_string().as_str(), now],
     )?;
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! Policies that operators added.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use portcullis_kernel::policy::{Added, Index};
+use portcullis_kernel::policy::{Added, Index, annotations_of};
 
 use crate::{
     db::{Conn, DbError},
@@ -21,6 +21,20 @@ pub struct PolicyView {
     pub text: String,
     /// Shipped policies cannot be removed.
     pub shipped: bool,
+    /// Where it comes from.
+    pub source: PolicySource,
+    /// What it says of itself, by name.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// Where a policy comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PolicySource {
+    /// It is in the binary.
+    Shipped,
+    /// An operator added it.
+    Added,
 }
 
 pub(crate) fn revision(conn: &mut Conn) -> Result<i64, DbError> {
@@ -55,9 +69,17 @@ pub(crate) fn list(conn: &mut Conn) -> Result<Vec<PolicyView>, DbError> {
                 name: row.text(1)?.to_owned(),
                 text: row.text(2)?.to_owned(),
                 shipped: false,
+                source: PolicySource::Added,
+                annotations: annotations_of(row.text(2)?),
             })
         })
         .collect()
+}
+
+/// The text of a policy that was added, also of one that was removed since: decisions name it for ever.
+pub(crate) fn text(conn: &mut Conn, id: &str) -> Result<Option<String>, DbError> {
+    let row = conn.query_opt("/* policy_text */ SELECT body FROM policies WHERE id = $1", params![id])?;
+    row.map(|row| row.text(0).map(str::to_owned)).transpose()
 }
 
 pub(crate) fn insert(

@@ -121,10 +121,10 @@ pub struct ApprovalView {
     pub result: Option<Value>,
 }
 
-fn name_of(conn: &mut Conn, principal: Principal) -> Result<Option<String>, Refusal> {
+pub(super) fn name_of(conn: &mut Conn, principal: Principal) -> Result<Option<String>, Refusal> {
     Ok(match principal {
         Principal::Operator(id) => operators::find(conn, id)?.map(|row| row.email),
-        Principal::Agent(id) => workspaces::find(conn, id)?.map(|row| row.name),
+        Principal::Agent(id) => workspaces::find_any(conn, id)?.map(|row| row.name),
         Principal::Service(id) => credentials::find(conn, id)?.map(|row| row.name),
         Principal::System(_) => None,
     })

@@ -1,12 +1,11 @@
-//! Secrets, versions, tokens and operators, as names and dates. Never a value, a prefix of one or its length.
+//! Secrets, versions and tokens, as names and dates. Never a value, a prefix of one or its length.
 
 use std::collections::HashMap;
 
 use portcullis_kernel::{
     deed::SecretScope,
-    id::{CredentialId, OperatorId, WorkspaceId},
+    id::{CredentialId, WorkspaceId},
     name::SecretKey,
-    operator::Role,
     refusal::Code,
     scope::{Scope, Scopes},
     subject::Lineage,
@@ -15,15 +14,15 @@ use portcullis_kernel::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{human, in_sight, need, unconfined};
+use super::{in_sight, need, unconfined};
 use crate::{
-    caller::Caller,
+    caller::{Caller, CredentialKind},
     clock::rfc3339,
     db::Conn,
     refusal::Refusal,
     tables::{
         credentials::{self, CredentialRow},
-        operators, policies, runs,
+        runs,
         secrets::{self, SecretRow},
         versions, workspaces,
     },
@@ -126,24 +125,7 @@ pub struct TokenView {
     pub lineage: Lineage,
 }
 
-/// An operator.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-pub struct OperatorView {
-    /// The id.
-    pub id: OperatorId,
-    /// Login.
-    pub email: String,
-    /// Role.
-    pub role: Role,
-    /// Groups.
-    pub groups: Vec<String>,
-    /// May not log in.
-    pub disabled: bool,
-    /// When.
-    pub created_at: String,
-}
-
-fn time(ms: i64) -> String {
+pub(super) fn time(ms: i64) -> String {
     rfc3339(Timestamp(ms))
 }
 
@@ -350,35 +332,23 @@ pub(crate) fn token_list(
     Ok(credentials::list(conn, workspace)?.into_iter().map(token).collect())
 }
 
-pub(crate) fn operator_list(conn: &mut Conn, caller: &Caller) -> Result<Vec<OperatorView>, Refusal> {
-    human(caller)?;
-    Ok(operators::list(conn)?.into_iter().map(operator).collect())
-}
-
-pub(crate) fn operator(row: operators::OperatorRow) -> OperatorView {
-    OperatorView {
-        id: row.id,
-        email: row.email,
-        role: row.role,
-        groups: row.groups,
-        disabled: row.disabled_at.is_some(),
-        created_at: time(row.created_at),
+/// Whether a token is one of this workspace. A path that names both is looked at before the gate is asked, so a caller that
+/// is only supposed is answered too: with yes or no, about ids it brought.
+pub(crate) fn token_fits(
+    conn: &mut Conn,
+    caller: &Caller,
+    token: CredentialId,
+    workspace: WorkspaceId,
+) -> Result<bool, Refusal> {
+    if !caller.scopes.has(Scope::TokensRead) {
+        return Err(Refusal::because(Code::ScopeMissing, Scope::TokensRead.as_str()));
     }
-}
-
-pub(crate) fn policy_list(conn: &mut Conn, caller: &Caller) -> Result<Vec<policies::PolicyView>, Refusal> {
-    human(caller)?;
-    let mut list: Vec<_> = portcullis_kernel::policy::SHIPPED
-        .iter()
-        .map(|(name, text)| policies::PolicyView {
-            id: (*name).to_owned(),
-            name: (*name).to_owned(),
-            text: (*text).to_owned(),
-            shipped: true,
-        })
-        .collect();
-    list.extend(policies::list(conn)?);
-    Ok(list)
+    if caller.confined_to().is_some_and(|home| home != workspace) {
+        return Err(Refusal::new(Code::NotFound));
+    }
+    workspaces::find(conn, workspace)?.ok_or_else(|| Refusal::new(Code::WorkspaceNotFound))?;
+    let row = credentials::find(conn, token)?;
+    Ok(row.is_some_and(|row| row.kind == CredentialKind::Workspace && row.workspace_id == Some(workspace)))
 }
 
 pub(crate) fn import_preview(

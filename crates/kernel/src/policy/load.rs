@@ -8,7 +8,7 @@ use cedar_policy::{
 };
 use sha2::{Digest, Sha256};
 
-use super::{Memory, Meta, Policy, Requirements, SCHEMA, SHIPPED, Who, request::Names, slice, slice::Alone};
+use super::{Memory, Meta, Policy, Requirements, Rule, SCHEMA, SHIPPED, Who, request::Names, slice, slice::Alone};
 use crate::{operator::Role, refusal::Code, verb::Verb};
 
 /// Why rules were not loaded. Names the rule or the file.
@@ -46,6 +46,7 @@ impl Policy {
         }
         let mut set = PolicySet::new();
         let mut meta = HashMap::new();
+        let mut rules = Vec::new();
         let mut digest = Sha256::new();
         digest.update(schema_text);
         for (file, text) in files {
@@ -54,6 +55,7 @@ impl Policy {
                 let id = policy.annotation("id").ok_or_else(|| error(file, "a policy without @id"))?.to_owned();
                 let policy = policy.new_id(CedarId::new(&id));
                 meta.insert(policy.id().clone(), read_meta(&policy, &id)?);
+                rules.push(Rule::new(&id, &policy));
                 set.add(policy).map_err(|e| error(&id, e))?;
             }
         }
@@ -67,7 +69,7 @@ impl Policy {
         }
         let digest = digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         let names = Names::new(&schema)?;
-        Ok(Self { schema, shipped, meta, names, memory: Memory::default(), digest })
+        Ok(Self { schema, shipped, meta, rules, names, memory: Memory::default(), digest })
     }
 
     /// Reads a policy an operator wants to add: exactly one, fitting the schema. Returns the slots it is indexed under.

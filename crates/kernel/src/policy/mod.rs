@@ -7,6 +7,7 @@
 mod evaluate;
 mod load;
 mod request;
+mod rule;
 mod slice;
 
 use std::collections::{BTreeMap, HashMap};
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use evaluate::{Answer, Memory};
 pub use load::{LoadError, check_added};
+pub use rule::{MATRIX, Rule, annotations_of};
 pub use slice::{Added, Index, TooMany, request_slots};
 
 use request::Question;
@@ -168,6 +170,7 @@ pub struct Policy {
     schema: Schema,
     shipped: HashMap<(&'static str, Verb), PolicySet>,
     meta: HashMap<CedarId, Meta>,
+    rules: Vec<Rule>,
     names: request::Names,
     memory: Memory,
     digest: String,
@@ -183,6 +186,11 @@ impl Policy {
     /// Digest of the shipped rules; with the revision of the added ones it is the policy version an approval binds.
     pub fn digest(&self) -> &str {
         &self.digest
+    }
+
+    /// The shipped rules, in the order they are loaded.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
     }
 
     /// Decides. `added` are the operators' policies that could apply ([`Index::candidates`]).

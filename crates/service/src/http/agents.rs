@@ -78,11 +78,13 @@ pub(super) fn operations() -> Vec<Operation> {
         route!(
             post("workspace_apply", "/workspaces/{id}/apply", "Restart the agent after its turn, with what waits"),
             apply
-        ),
+        )
+        .decided(),
         route!(
             post("workspace_force_stop", "/workspaces/{id}/force-stop", "Stop the agent in the middle of its turn"),
             force_stop
         )
+        .decided()
         .input::<wire::ForceStop>(),
     ]
 }
@@ -291,7 +293,7 @@ async fn logs(call: Call) -> Result<Response, Refusal> {
 }
 
 async fn apply(call: Call) -> Result<Response, Refusal> {
-    call.only_query(&["dry_run"])?;
+    call.only_query(&[])?;
     call.no_body()?;
     let action = WorkspaceApply { workspace: call.path("id")? };
     let answer = call.app.authority.perform(call.caller()?, call.meta.clone(), action, ()).await?;
@@ -299,7 +301,7 @@ async fn apply(call: Call) -> Result<Response, Refusal> {
 }
 
 async fn force_stop(call: Call) -> Result<Response, Refusal> {
-    call.only_query(&["dry_run"])?;
+    call.only_query(&[])?;
     let input: wire::ForceStop = call.input()?;
     let (workspace, authority) = (call.path("id")?, &call.app.authority);
     // The log keeps it: like every text it must not take a value along.

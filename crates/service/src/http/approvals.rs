@@ -27,6 +27,7 @@ const WAIT_S_MAX: u64 = 60;
 
 pub(super) fn operations() -> Vec<Operation> {
     let decide = Operation::new("approval_decide", Method::POST, "/approvals/{approval}/decide", "Vote", decide)
+        .decided()
         .input::<wire::Decide>();
     vec![
         Operation::new("approval_pending", Method::GET, "/approvals/pending", "What waits for humans", pending)
@@ -49,7 +50,8 @@ pub(super) fn operations() -> Vec<Operation> {
             "/approvals/{approval}/withdraw",
             "Take an own request back",
             withdraw,
-        ),
+        )
+        .decided(),
         Operation::new(
             "workspace_approval_list",
             Method::GET,
@@ -65,6 +67,7 @@ pub(super) fn operations() -> Vec<Operation> {
             "Put a question to a human; grants nothing",
             ask,
         )
+        .decided()
         .input::<wire::Ask>(),
     ]
 }
@@ -148,7 +151,7 @@ fn decided(done: Decided) -> (StatusCode, Value) {
 }
 
 async fn decide(call: Call) -> Result<Response, Refusal> {
-    call.only_query(&["dry_run"])?;
+    call.only_query(&[])?;
     let input: wire::Decide = call.input()?;
     let approval: ApprovalId = call.path("approval")?;
     let action = ApprovalDecide {
@@ -162,8 +165,7 @@ async fn decide(call: Call) -> Result<Response, Refusal> {
     if call.path.iter().any(|(name, _)| name == "id") && caller.is_operator() {
         // The path names the workspace too: it must be the approval's, or the human reads one thing and decides another.
         let workspace: WorkspaceId = call.path("id")?;
-        let about = call.app.authority.approval(caller, approval).await?.workspace_id;
-        if about.is_some_and(|about| about != workspace.to_string()) {
+        if !call.app.authority.approval_fits(approval, workspace).await? {
             return Err(Refusal::new(Code::NotFound));
         }
     }
@@ -183,7 +185,7 @@ async fn decide(call: Call) -> Result<Response, Refusal> {
 }
 
 async fn withdraw(call: Call) -> Result<Response, Refusal> {
-    call.only_query(&["dry_run"])?;
+    call.only_query(&[])?;
     call.no_body()?;
     let action = ApprovalWithdraw { approval: call.path("approval")? };
     let answer = call.app.authority.perform(call.caller()?, call.meta.clone(), action, ()).await?;
@@ -191,7 +193,7 @@ async fn withdraw(call: Call) -> Result<Response, Refusal> {
 }
 
 async fn ask(call: Call) -> Result<Response, Refusal> {
-    call.only_query(&["dry_run"])?;
+    call.only_query(&[])?;
     let input: wire::Ask = call.input()?;
     let action = ApprovalAsk { workspace: call.path("id")?, action: input.action, reason: input.reason };
     let answer = call.app.authority.perform(call.caller()?, call.meta.clone(), action, ()).await?;

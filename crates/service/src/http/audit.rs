@@ -1,4 +1,6 @@
-//! The audit log: search, export, signed head; and the live events.
+//! The audit log: search, one entry, verification, export, signed head; and the live events.
+
+use std::time::Instant;
 
 use axum::{
     body::{Body, Bytes},
@@ -6,8 +8,9 @@ use axum::{
     response::Response,
 };
 use futures_util::stream;
-use portcullis_authority::{Answer, Authority, ExportMark, Refusal, Search};
-use portcullis_kernel::{deed::AuditExport, id::WorkspaceId, refusal::Code, scope::Scope};
+use portcullis_authority::{Answer, AuditEntry, Authority, Checked, ExportMark, Refusal, Search};
+use portcullis_kernel::{audit::Outcome, deed::AuditExport, id::WorkspaceId, refusal::Code, scope::Scope};
+use serde_json::json;
 
 use crate::{
     call::{Call, ok},
@@ -18,6 +21,8 @@ use crate::{
 
 /// Entries read in one go while exporting.
 const EXPORT_STEP: i64 = 1_000;
+/// Longest text to search for, in characters.
+const TEXT_MAX: usize = 100;
 
 pub(super) fn operations() -> Vec<Operation> {
     let search = Operation::new("audit_search", Method::GET, "/audit", "Search the log", search)
@@ -25,6 +30,15 @@ pub(super) fn operations() -> Vec<Operation> {
     vec![
         search.also_at("workspace_audit", Method::GET, "/workspaces/{id}/audit"),
         search,
+        Operation::new("audit_entry", Method::GET, "/audit/entries/{seq}", "One entry, with the rules it names", entry)
+            .output::<AuditEntry>(),
+        Operation::new(
+            "audit_verify",
+            Method::GET,
+            "/audit/verify",
+            "Walk the whole log: is it as it was written",
+            verify,
+        ),
         Operation::new("audit_export", Method::GET, "/audit/export", "Export the log as JSON lines", export),
         Operation::new("audit_checkpoint", Method::GET, "/audit/checkpoint", "The signed head of the log", checkpoint),
         Operation::new("events", Method::GET, "/events", "Live events (SSE)", events::stream),
@@ -40,6 +54,8 @@ async fn search(call: Call) -> Result<Response, Refusal> {
         "event",
         "approval_id",
         "request_id",
+        "outcome",
+        "q",
         "from",
         "to",
         "after",
@@ -67,6 +83,8 @@ async fn search(call: Call) -> Result<Response, Refusal> {
         event: own("event"),
         approval_id: own("approval_id"),
         request_id: own("request_id"),
+        outcome: outcome(&call)?,
+        text: text(&call)?,
         from_ms: wire::time("from", call.query("from"))?.map(|at| at.0),
         to_ms: wire::time("to", call.query("to"))?.map(|at| at.0),
         after: call.query_as("after")?,
@@ -74,6 +92,39 @@ async fn search(call: Call) -> Result<Response, Refusal> {
         limit: call.query_as("limit")?.unwrap_or(100),
     };
     ok(&call.app.authority.audit(call.caller()?, search).await?)
+}
+
+/// How it ended, in the log's words.
+fn outcome(call: &Call) -> Result<Option<String>, Refusal> {
+    let malformed = || Refusal::because(Code::InvalidRequest, "`outcome` is done, held, refused or failed");
+    let known = |word| Outcome::parse(word).map(|outcome| outcome.as_str().to_owned()).ok_or_else(malformed);
+    call.query("outcome").map(known).transpose()
+}
+
+/// A text to search for. No line has a control character in it that people could mean.
+fn text(call: &Call) -> Result<Option<String>, Refusal> {
+    let Some(text) = call.query("q") else { return Ok(None) };
+    let fine = (1..=TEXT_MAX).contains(&text.chars().count()) && !text.chars().any(char::is_control);
+    let malformed = || Refusal::because(Code::InvalidRequest, "`q` is 1 to 100 characters on one line");
+    if fine { Ok(Some(text.to_owned())) } else { Err(malformed()) }
+}
+
+async fn entry(call: Call) -> Result<Response, Refusal> {
+    call.only_query(&[])?;
+    ok(&call.app.authority.audit_entry(call.caller()?, call.path("seq")?).await?)
+}
+
+async fn verify(call: Call) -> Result<Response, Refusal> {
+    call.only_query(&[])?;
+    let began = Instant::now();
+    let checked = call.app.authority.verify_audit(call.caller()?).await?;
+    ok(&match checked {
+        Checked::Sound { verified, checkpoint } => json!({
+            "verified": true, "entries": verified.entries, "head": verified.head, "checkpoints": verified.checkpoints,
+            "key": verified.key, "checkpoint": checkpoint, "elapsed_ms": began.elapsed().as_millis() as u64,
+        }),
+        Checked::Unsound { problem, first_bad } => json!({"verified": false, "error": problem, "first_bad": first_bad}),
+    })
 }
 
 async fn checkpoint(call: Call) -> Result<Response, Refusal> {

@@ -26,6 +26,7 @@ pub(super) fn operations() -> Vec<Operation> {
     let activity = list.also_at("activity_list", Method::GET, "/workspaces/{id}/activity");
     vec![
         Operation::new("message_send", Method::POST, "/workspaces/{id}/messages", "Send a message to the agent", send)
+            .decided()
             .input::<wire::SendMessage>()
             .body_max(MESSAGE_BODY_MAX),
         list,
@@ -88,7 +89,7 @@ pub(crate) fn unnamed(call: &Call) -> String {
 }
 
 async fn send(call: Call) -> Result<Response, Refusal> {
-    call.only_query(&["dry_run"])?;
+    call.only_query(&[])?;
     let input: wire::SendMessage = call.input()?;
     let message_id = input.message_id.unwrap_or_else(|| unnamed(&call));
     let message = Outgoing { text: input.text, message_id, context_id: input.context_id };

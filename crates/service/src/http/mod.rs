@@ -10,6 +10,7 @@ mod session;
 mod system;
 mod tokens;
 mod values;
+mod what_if;
 mod workspaces;
 
 use crate::operation::Operation;
@@ -29,6 +30,7 @@ pub fn registry() -> Vec<Operation> {
         tokens::operations(),
         approvals::operations(),
         operators::operations(),
+        what_if::operations(),
         audit::operations(),
         crate::mcp::operations(),
         crate::console::operations(),

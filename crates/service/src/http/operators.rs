@@ -18,6 +18,7 @@ pub(super) fn operations() -> Vec<Operation> {
     vec![
         Operation::new("operator_list", Method::GET, "/operators", "Operators", list).output::<Vec<OperatorView>>(),
         Operation::new("operator_create", Method::POST, "/operators", "Create an operator", create)
+            .decided()
             .input::<wire::CreateOperator>(),
         Operation::new(
             "operator_update",
@@ -26,11 +27,22 @@ pub(super) fn operations() -> Vec<Operation> {
             "Change role or groups, disable",
             update,
         )
+        .decided()
         .input::<wire::UpdateOperator>(),
         Operation::new("policy_list", Method::GET, "/policies", "Policies, shipped and added", policies)
             .output::<Vec<PolicyView>>(),
-        Operation::new("policy_add", Method::POST, "/policies", "Add a policy", add).input::<wire::AddPolicy>(),
-        Operation::new("policy_remove", Method::DELETE, "/policies/{policy}", "Remove an added policy", remove),
+        Operation::new("policy_add", Method::POST, "/policies", "Add a policy", add)
+            .decided()
+            .input::<wire::AddPolicy>(),
+        Operation::new("policy_remove", Method::DELETE, "/policies/{policy}", "Remove an added policy", remove)
+            .decided(),
+        Operation::new(
+            "policy_matrix",
+            Method::GET,
+            "/policies/matrix",
+            "What every rule does for every kind of caller",
+            matrix,
+        ),
         Operation::new("policy_check", Method::POST, "/policies/check", "Whether a policy could be added", check)
             .input::<wire::CheckPolicy>(),
     ]
@@ -42,7 +54,7 @@ async fn list(call: Call) -> Result<Response, Refusal> {
 }
 
 async fn create(call: Call) -> Result<Response, Refusal> {
-    call.only_query(&["dry_run"])?;
+    call.only_query(&[])?;
     let input: wire::CreateOperator = call.input()?;
     let action = OperatorCreate { email: input.email.clone(), role: input.role, groups: input.groups };
     // Whoever is no human is refused behind the door without a hash being made: it costs a core and 19 MiB.
@@ -55,7 +67,7 @@ async fn create(call: Call) -> Result<Response, Refusal> {
 }
 
 async fn update(call: Call) -> Result<Response, Refusal> {
-    call.only_query(&["dry_run"])?;
+    call.only_query(&[])?;
     let input: wire::UpdateOperator = call.input()?;
     let action = OperatorUpdate {
         operator: call.path("operator")?,
@@ -72,8 +84,13 @@ async fn policies(call: Call) -> Result<Response, Refusal> {
     ok(&call.app.authority.policies(call.caller()?).await?)
 }
 
+async fn matrix(call: Call) -> Result<Response, Refusal> {
+    call.only_query(&[])?;
+    ok(&json!({"matrix": call.app.authority.policy_matrix(call.caller()?)?}))
+}
+
 async fn add(call: Call) -> Result<Response, Refusal> {
-    call.only_query(&["dry_run"])?;
+    call.only_query(&[])?;
     let input: wire::AddPolicy = call.input()?;
     let action = PolicyAdd { name: input.name, text: input.text };
     let answer = call.app.authority.perform(call.caller()?, call.meta.clone(), action, ()).await?;
@@ -81,7 +98,7 @@ async fn add(call: Call) -> Result<Response, Refusal> {
 }
 
 async fn remove(call: Call) -> Result<Response, Refusal> {
-    call.only_query(&["dry_run"])?;
+    call.only_query(&[])?;
     call.no_body()?;
     let action = PolicyRemove { policy: call.path("policy")? };
     let answer = call.app.authority.perform(call.caller()?, call.meta.clone(), action, ()).await?;

@@ -28,6 +28,7 @@ pub(super) fn operations() -> Vec<Operation> {
     let mut all = Vec::new();
     let set =
         Operation::new("secret_set", Method::POST, "/workspaces/{id}/secrets", "Set a secret of a workspace", set)
+            .decided()
             .input::<wire::SetSecret>();
     all.push(set.also_at("secret_put", Method::PUT, "/workspaces/{id}/secrets"));
     all.push(set.also_at("org_secret_set", Method::POST, "/settings/secrets"));
@@ -52,7 +53,8 @@ pub(super) fn operations() -> Vec<Operation> {
         "/workspaces/{id}/secrets/{key}",
         "Soft delete a secret",
         delete,
-    );
+    )
+    .decided();
     all.push(delete.also_at("org_secret_delete", Method::DELETE, "/settings/secrets/{key}"));
     all.push(delete.also_at("admin_secret_delete", Method::DELETE, "/admin/secrets/{key}"));
     all.push(delete);
@@ -72,7 +74,8 @@ pub(super) fn operations() -> Vec<Operation> {
         "/workspaces/{id}/secrets/{key}/undelete",
         "Take a soft delete back",
         undelete,
-    );
+    )
+    .decided();
     all.push(undelete.also_at("org_secret_undelete", Method::POST, "/settings/secrets/{key}/undelete"));
     all.push(undelete);
     let destroy = Operation::new(
@@ -82,6 +85,7 @@ pub(super) fn operations() -> Vec<Operation> {
         "Erase ciphertext for good",
         destroy,
     )
+    .decided()
     .input::<wire::Destroy>();
     all.push(destroy.also_at("org_secret_destroy", Method::POST, "/settings/secrets/{key}/destroy"));
     all.push(destroy);
@@ -92,6 +96,7 @@ pub(super) fn operations() -> Vec<Operation> {
         "Put an old value as a new version",
         rollback,
     )
+    .decided()
     .input::<wire::RollBack>();
     all.push(rollback.also_at("org_secret_rollback", Method::POST, "/settings/secrets/{key}/rollback"));
     all.push(rollback);
@@ -102,6 +107,7 @@ pub(super) fn operations() -> Vec<Operation> {
         "Move the active pointer",
         activate,
     )
+    .decided()
     .input::<wire::Activate>();
     all.push(activate.also_at("org_secret_activate", Method::POST, "/settings/secrets/{key}/activate"));
     all.push(activate);
@@ -112,6 +118,7 @@ pub(super) fn operations() -> Vec<Operation> {
         "Open a slot that a human fills",
         request,
     )
+    .decided()
     .input::<wire::RequestSecret>();
     all.push(request.also_at("org_secret_request", Method::POST, "/settings/secrets/{key}/request"));
     all.push(request);
@@ -122,6 +129,7 @@ pub(super) fn operations() -> Vec<Operation> {
         "Preview or import a file",
         import,
     )
+    .decided()
     .input::<wire::Import>()
     .body_max(IMPORT_BYTES_MAX);
     all.push(import.also_at("org_secret_import", Method::POST, "/settings/secrets/import"));
@@ -134,6 +142,7 @@ pub(super) fn operations() -> Vec<Operation> {
             "Several changes, together or not at all",
             change_set,
         )
+        .decided()
         .input::<wire::ChangeSet>()
         .body_max(IMPORT_BYTES_MAX),
     );
@@ -195,7 +204,7 @@ async fn versions(call: Call) -> Result<Response, Refusal> {
 }
 
 async fn set(call: Call) -> Result<Response, Refusal> {
-    call.only_query(&["dry_run"])?;
+    call.only_query(&[])?;
     let scope = scope(&call)?;
     let input: wire::SetSecret = call.input()?;
     let action = SecretSet {
@@ -214,7 +223,7 @@ async fn set(call: Call) -> Result<Response, Refusal> {
 }
 
 async fn delete(call: Call) -> Result<Response, Refusal> {
-    call.only_query(&["dry_run"])?;
+    call.only_query(&[])?;
     call.no_body()?;
     let scope = scope(&call)?;
     let action = SecretDelete { scope, key: path_key(&call)?, base: base(&call)?, reason: None };
@@ -223,7 +232,7 @@ async fn delete(call: Call) -> Result<Response, Refusal> {
 }
 
 async fn undelete(call: Call) -> Result<Response, Refusal> {
-    call.only_query(&["dry_run"])?;
+    call.only_query(&[])?;
     call.no_body()?;
     let scope = scope(&call)?;
     let action = SecretUndelete { scope, key: path_key(&call)? };
@@ -232,7 +241,7 @@ async fn undelete(call: Call) -> Result<Response, Refusal> {
 }
 
 async fn destroy(call: Call) -> Result<Response, Refusal> {
-    call.only_query(&["dry_run"])?;
+    call.only_query(&[])?;
     let scope = scope(&call)?;
     let input: wire::Destroy = call.input_or_default()?;
     let action = SecretDestroy { scope, key: path_key(&call)?, version: input.version };
@@ -243,7 +252,7 @@ async fn destroy(call: Call) -> Result<Response, Refusal> {
 }
 
 async fn rollback(call: Call) -> Result<Response, Refusal> {
-    call.only_query(&["dry_run"])?;
+    call.only_query(&[])?;
     let scope = scope(&call)?;
     let input: wire::RollBack = call.input()?;
     let action = SecretRollback {
@@ -258,7 +267,7 @@ async fn rollback(call: Call) -> Result<Response, Refusal> {
 }
 
 async fn activate(call: Call) -> Result<Response, Refusal> {
-    call.only_query(&["dry_run"])?;
+    call.only_query(&[])?;
     let scope = scope(&call)?;
     let input: wire::Activate = call.input()?;
     let action = SecretActivate { scope, key: path_key(&call)?, version: input.version };
@@ -267,7 +276,7 @@ async fn activate(call: Call) -> Result<Response, Refusal> {
 }
 
 async fn request(call: Call) -> Result<Response, Refusal> {
-    call.only_query(&["dry_run"])?;
+    call.only_query(&[])?;
     let scope = scope(&call)?;
     let input: wire::RequestSecret = call.input_or_default()?;
     let action = SecretRequest { scope, key: path_key(&call)?, description: input.description };
@@ -276,13 +285,16 @@ async fn request(call: Call) -> Result<Response, Refusal> {
 }
 
 async fn import(call: Call) -> Result<Response, Refusal> {
-    call.only_query(&["dry_run"])?;
+    call.only_query(&[])?;
     let scope = scope(&call)?;
     let input: wire::Import = call.input()?;
     let pairs = import::read(input.format, &input.content.into_text())
         .map_err(|error| Refusal::because(error.code, error.to_string()).with("line", error.line))?;
     let caller = call.caller()?;
     if !input.apply {
+        if caller.is_supposed() {
+            return Err(Refusal::because(Code::InvalidField, "only an import with `apply` is decided"));
+        }
         let changes = call.app.authority.import_preview(caller, scope, pairs).await?;
         let count = |word: &str| changes.iter().filter(|(_, change)| *change == word).count();
         let counts = json!({"add": count("add"), "change": count("change"), "same": count("same")});
@@ -304,7 +316,7 @@ async fn import(call: Call) -> Result<Response, Refusal> {
 }
 
 async fn change_set(call: Call) -> Result<Response, Refusal> {
-    call.only_query(&["dry_run"])?;
+    call.only_query(&[])?;
     let input: wire::ChangeSet = call.input()?;
     let mut changes = Vec::with_capacity(input.changes.len());
     let mut values = Vec::new();

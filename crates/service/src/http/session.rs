@@ -4,7 +4,7 @@ use axum::{
     http::{HeaderValue, Method, StatusCode, header},
     response::Response,
 };
-use portcullis_authority::{Opened, Refusal, clock::rfc3339};
+use portcullis_authority::{Device, Opened, Refusal, SessionView, clock::rfc3339};
 use portcullis_kernel::refusal::Code;
 use serde_json::json;
 
@@ -33,6 +33,9 @@ pub(super) fn operations() -> Vec<Operation> {
         .input::<wire::Register>(),
         Operation::new("step_up", Method::POST, "/auth/step-up", "Re-authenticate", step_up).input::<wire::StepUp>(),
         Operation::new("logout", Method::POST, "/auth/logout", "End the session", logout),
+        Operation::new("session_list", Method::GET, "/auth/sessions", "The own sessions", sessions)
+            .output::<Vec<SessionView>>(),
+        Operation::new("session_end", Method::DELETE, "/auth/sessions/{session}", "End one of the own sessions", end),
         Operation::new("session", Method::GET, "/auth/session", "The session", session),
         Operation::new("token_claim", Method::POST, "/auth/token-claims", "Take a minted token, once", token_claim)
             .input::<wire::ClaimToken>(),
@@ -49,8 +52,10 @@ async fn login(call: Call) -> Result<Response, Refusal> {
     call.only_query(&[])?;
     let input: wire::Login = call.input()?;
     let authority = &call.app.authority;
-    let opened =
-        authority.login(call.meta.clone(), &input.email, input.password.into_text(), call.peer.to_string()).await?;
+    let device = Device::of(call.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()));
+    let opened = authority
+        .login(call.meta.clone(), &input.email, input.password.into_text(), call.peer.to_string(), device)
+        .await?;
     let Opened { token, csrf, operator, email, role, expires_at } = opened;
     let mut response = ok(&json!({
         "csrf_token": csrf,
@@ -100,6 +105,22 @@ async fn logout(call: Call) -> Result<Response, Refusal> {
     call.app.authority.logout(call.meta.clone(), call.caller()?).await?;
     let mut response = ok(&json!({"status": "logged_out"}))?;
     response.headers_mut().insert(header::SET_COOKIE, cookie(&call.app, "", 0)?);
+    Ok(response)
+}
+
+async fn sessions(call: Call) -> Result<Response, Refusal> {
+    call.only_query(&[])?;
+    ok(&call.app.authority.sessions(call.caller()?).await?)
+}
+
+async fn end(call: Call) -> Result<Response, Refusal> {
+    call.only_query(&[])?;
+    call.no_body()?;
+    let current = call.app.authority.end_session(call.meta.clone(), call.caller()?, call.path("session")?).await?;
+    let mut response = ok(&json!({"status": "logged_out"}))?;
+    if current {
+        response.headers_mut().insert(header::SET_COOKIE, cookie(&call.app, "", 0)?);
+    }
     Ok(response)
 }
 

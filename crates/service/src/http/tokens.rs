@@ -25,6 +25,7 @@ use crate::{
 pub(super) fn operations() -> Vec<Operation> {
     vec![
         Operation::new("org_token_mint", Method::POST, "/org/tokens", "Mint an organisation token", mint_org)
+            .decided()
             .input::<wire::MintToken>(),
         Operation::new("org_token_list", Method::GET, "/org/tokens", "Organisation tokens", list_org)
             .output::<TokenList>(),
@@ -34,7 +35,8 @@ pub(super) fn operations() -> Vec<Operation> {
             "/org/tokens/{token}",
             "Revoke a token and all minted from it",
             revoke_org,
-        ),
+        )
+        .decided(),
         Operation::new(
             "workspace_token_mint",
             Method::POST,
@@ -42,6 +44,7 @@ pub(super) fn operations() -> Vec<Operation> {
             "Mint a workspace token",
             mint_workspace,
         )
+        .decided()
         .input::<wire::MintToken>(),
         Operation::new(
             "workspace_token_list",
@@ -57,7 +60,8 @@ pub(super) fn operations() -> Vec<Operation> {
             "/workspaces/{id}/tokens/{token}",
             "Revoke a workspace token",
             revoke_workspace,
-        ),
+        )
+        .decided(),
         Operation::new(
             "enrolment_issue",
             Method::POST,
@@ -65,8 +69,10 @@ pub(super) fn operations() -> Vec<Operation> {
             "Issue a one-time enrolment code",
             enrol,
         )
+        .decided()
         .input::<wire::Enrol>(),
-        Operation::new("key_rotate", Method::POST, "/keys/rotate", "Seal new values with a new data key", rotate),
+        Operation::new("key_rotate", Method::POST, "/keys/rotate", "Seal new values with a new data key", rotate)
+            .decided(),
         Operation::new("key_reseal", Method::POST, "/keys/reseal", "Move some values to the sealing key", reseal),
     ]
 }
@@ -107,13 +113,13 @@ fn action(
 }
 
 async fn mint_org(call: Call) -> Result<Response, Refusal> {
-    call.only_query(&["dry_run"])?;
+    call.only_query(&[])?;
     let action = action(&call, None, call.input()?, None)?;
     mint(call, action, StatusCode::OK).await
 }
 
 async fn mint_workspace(call: Call) -> Result<Response, Refusal> {
-    call.only_query(&["dry_run"])?;
+    call.only_query(&[])?;
     let id = call.path("id")?;
     let action = action(&call, Some(id), call.input_or_default()?, Some("workspace token"))?;
     mint(call, action, StatusCode::CREATED).await
@@ -151,7 +157,7 @@ async fn list_workspace(call: Call) -> Result<Response, Refusal> {
 }
 
 async fn revoke_org(call: Call) -> Result<Response, Refusal> {
-    call.only_query(&["dry_run"])?;
+    call.only_query(&[])?;
     call.no_body()?;
     let action = TokenRevoke { credential: call.path("token")? };
     let answer = call.app.authority.perform(call.caller()?, call.meta.clone(), action, ()).await?;
@@ -159,12 +165,11 @@ async fn revoke_org(call: Call) -> Result<Response, Refusal> {
 }
 
 async fn revoke_workspace(call: Call) -> Result<Response, Refusal> {
-    call.only_query(&["dry_run"])?;
+    call.only_query(&[])?;
     call.no_body()?;
     let (workspace, credential): (WorkspaceId, _) = (call.path("id")?, call.path("token")?);
     let caller = call.caller()?;
-    let known = call.app.authority.tokens(caller, Some(workspace)).await?;
-    if !known.iter().any(|token| token.id == credential) {
+    if !call.app.authority.token_fits(caller, credential, workspace).await? {
         return Err(Refusal::new(Code::NotFound));
     }
     let answer = call.app.authority.perform(caller, call.meta.clone(), TokenRevoke { credential }, ()).await?;
@@ -172,7 +177,7 @@ async fn revoke_workspace(call: Call) -> Result<Response, Refusal> {
 }
 
 async fn enrol(call: Call) -> Result<Response, Refusal> {
-    call.only_query(&["dry_run"])?;
+    call.only_query(&[])?;
     let input: wire::Enrol = call.input_or_default()?;
     let expires_in_ms = match input.expires_in_s {
         Some(s) => wire::seconds("expires_in_s", s)?,
@@ -193,7 +198,7 @@ async fn enrol(call: Call) -> Result<Response, Refusal> {
 }
 
 async fn rotate(call: Call) -> Result<Response, Refusal> {
-    call.only_query(&["dry_run"])?;
+    call.only_query(&[])?;
     call.no_body()?;
     let authority = &call.app.authority;
     let answer = authority.perform(call.caller()?, call.meta.clone(), KeyRotate {}, ()).await?;

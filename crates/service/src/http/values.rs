@@ -11,7 +11,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::json;
 
 use crate::{
-    call::{Call, ok},
+    call::{Call, ok, planned},
     operation::Operation,
 };
 
@@ -23,7 +23,7 @@ pub(super) fn operations() -> Vec<Operation> {
         "A workspace pulls its own bundle, whole or refused",
         values,
     );
-    vec![pull.output::<std::collections::BTreeMap<String, String>>()]
+    vec![pull.decided().output::<std::collections::BTreeMap<String, String>>()]
 }
 
 /// A flat map, written straight to the wire.
@@ -40,10 +40,14 @@ impl Serialize for Flat {
 }
 
 async fn values(call: Call) -> Result<Response, Refusal> {
-    call.only_query(&["dry_run"])?;
+    call.only_query(&[])?;
     let action = EnvironmentRelease { workspace: call.path("id")? };
     let answer = call.app.authority.perform(call.caller()?, call.meta.clone(), action, ()).await?;
-    let Answer::Done(done) = answer else { return Err(Refusal::new(Code::ValueNeverRevealed)) };
+    let done = match answer {
+        Answer::Done(done) => done,
+        Answer::Plan(plan) => return planned(*plan),
+        Answer::Held(_) => return Err(Refusal::new(Code::ValueNeverRevealed)),
+    };
     let version = HeaderValue::from_str(&done.value.version).map_err(|_| Refusal::new(Code::Internal))?;
     let mut response = ok(&Flat(done.value.secrets))?;
     response.headers_mut().insert(HeaderName::from_static("x-bundle-version"), version);

@@ -26,6 +26,7 @@ pub(super) fn operations() -> Vec<Operation> {
         Operation::new("workspace_list", Method::GET, "/workspaces", "Workspaces within sight", list)
             .output::<Vec<WorkspaceView>>(),
         Operation::new("workspace_create", Method::POST, "/workspaces", "Create a workspace", create)
+            .decided()
             .input::<wire::CreateWorkspace>()
             .output::<WorkspaceView>(),
         Operation::new("workspace_get", Method::GET, "/workspaces/{id}", "One workspace", get)
@@ -37,6 +38,7 @@ pub(super) fn operations() -> Vec<Operation> {
             "Change name, role, parent or runtime",
             update,
         )
+        .decided()
         .input::<wire::UpdateWorkspace>()
         .output::<WorkspaceView>(),
         Operation::new(
@@ -45,16 +47,20 @@ pub(super) fn operations() -> Vec<Operation> {
             "/workspaces/{id}",
             "Remove, with those below when confirmed",
             remove,
-        ),
+        )
+        .decided(),
         Operation::new(
             "workspace_restart",
             Method::POST,
             "/workspaces/{id}/restart",
             "Ask for a drained restart",
             restart,
-        ),
-        Operation::new("workspace_pause", Method::POST, "/workspaces/{id}/pause", "Pause, with those below", pause),
-        Operation::new("workspace_resume", Method::POST, "/workspaces/{id}/resume", "Resume, with those below", resume),
+        )
+        .decided(),
+        Operation::new("workspace_pause", Method::POST, "/workspaces/{id}/pause", "Pause, with those below", pause)
+            .decided(),
+        Operation::new("workspace_resume", Method::POST, "/workspaces/{id}/resume", "Resume, with those below", resume)
+            .decided(),
         Operation::new("workspace_state", Method::GET, "/workspaces/{id}/state", "Desired and observed state", state)
             .output::<StateView>(),
         Operation::new("peer_list", Method::GET, "/registry/{id}/peers", "Parent, children and siblings", peers)
@@ -88,7 +94,7 @@ async fn now(call: &Call, id: WorkspaceId) -> Result<serde_json::Value, Refusal>
 }
 
 async fn create(call: Call) -> Result<Response, Refusal> {
-    call.only_query(&["dry_run"])?;
+    call.only_query(&[])?;
     let input: wire::CreateWorkspace = call.input()?;
     let named = &call.app.authority.config().runtimes;
     let runtime = input.runtime.map(|runtime| runtime.into_runtime(named)).transpose()?;
@@ -103,7 +109,7 @@ async fn create(call: Call) -> Result<Response, Refusal> {
 }
 
 async fn update(call: Call) -> Result<Response, Refusal> {
-    call.only_query(&["dry_run"])?;
+    call.only_query(&[])?;
     let id = call.path("id")?;
     let input: wire::UpdateWorkspace = call.input()?;
     let named = &call.app.authority.config().runtimes;
@@ -119,7 +125,7 @@ async fn update(call: Call) -> Result<Response, Refusal> {
 }
 
 async fn remove(call: Call) -> Result<Response, Refusal> {
-    call.only_query(&["dry_run", "confirm"])?;
+    call.only_query(&["confirm"])?;
     call.no_body()?;
     let confirm: Option<DisplayName> = call.query_as("confirm")?;
     let action = WorkspaceRemove { workspace: call.path("id")?, confirm };
@@ -130,7 +136,7 @@ async fn remove(call: Call) -> Result<Response, Refusal> {
 }
 
 async fn restart(call: Call) -> Result<Response, Refusal> {
-    call.only_query(&["dry_run"])?;
+    call.only_query(&[])?;
     call.no_body()?;
     let id = call.path("id")?;
     let answer =
@@ -143,7 +149,7 @@ async fn restart(call: Call) -> Result<Response, Refusal> {
 }
 
 async fn pause(call: Call) -> Result<Response, Refusal> {
-    call.only_query(&["dry_run"])?;
+    call.only_query(&[])?;
     call.no_body()?;
     let action = WorkspacePause { workspace: call.path("id")? };
     let answer = call.app.authority.perform(call.caller()?, call.meta.clone(), action, ()).await?;
@@ -151,7 +157,7 @@ async fn pause(call: Call) -> Result<Response, Refusal> {
 }
 
 async fn resume(call: Call) -> Result<Response, Refusal> {
-    call.only_query(&["dry_run"])?;
+    call.only_query(&[])?;
     call.no_body()?;
     let action = WorkspaceResume { workspace: call.path("id")? };
     let answer = call.app.authority.perform(call.caller()?, call.meta.clone(), action, ()).await?;

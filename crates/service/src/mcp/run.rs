@@ -2,11 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use axum::{
-    body::Bytes,
-    http::{HeaderMap, HeaderValue, StatusCode, header},
-    response::Response,
-};
+use axum::http::StatusCode;
 use portcullis_authority::{Caller, Meta, Refusal};
 use portcullis_kernel::refusal::Code;
 use rmcp::model::JsonObject;
@@ -16,7 +12,7 @@ use super::{
     schema::member,
     tool::{Bound, Runs, To, home},
 };
-use crate::{app::App, call::Call, operation::Operation, places::Place, presence::Presence, router::idempotency_key};
+use crate::{app::App, inner::Inner, operation::Operation, places::Place, presence::Presence, router::idempotency_key};
 
 /// How long `delegate_task` waits for the reply unless told otherwise, in seconds.
 pub(super) const DELEGATE_WAIT_S: u64 = 120;
@@ -28,8 +24,6 @@ pub(super) const REQUEST_WAIT_S_MAX: u64 = 30;
 pub(super) const TASK_WAIT_S_MAX: u64 = 30;
 /// The longest one request to a route waits, in seconds.
 const STEP_S: u64 = 30;
-/// Largest answer of a route that a tool passes on, in bytes.
-const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Who is at the door, and with which request.
 #[derive(Clone)]
@@ -116,36 +110,16 @@ async fn send(
     asked: Asked,
     has_body: bool,
 ) -> Result<(StatusCode, Value), Refusal> {
-    let mut headers = HeaderMap::new();
-    let mut body = Bytes::new();
-    if has_body {
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        body = Value::Object(asked.body).to_string().into();
-    }
-    let mut query = asked.query;
-    if asked.meta.dry_run {
-        query.push(("dry_run".to_owned(), "true".to_owned()));
-    }
-    let call = Call {
+    let inner = Inner {
         app: visitor.app.clone(),
-        caller: Some(visitor.caller.clone()),
+        caller: visitor.caller.clone(),
         path: asked.path,
-        query,
-        headers,
-        body,
+        query: asked.query,
+        body: has_body.then_some(asked.body),
         meta: asked.meta,
         peer: visitor.peer,
     };
-    read((operation.handler)(call).await?).await
-}
-
-async fn read(response: Response) -> Result<(StatusCode, Value), Refusal> {
-    let status = response.status();
-    let unreadable = || Refusal::new(Code::Internal);
-    let bytes = axum::body::to_bytes(response.into_body(), ANSWER_BYTES_MAX).await;
-    let bytes = bytes.map_err(|error| unreadable().internal(error))?;
-    let body = serde_json::from_slice(&bytes).map_err(|error| unreadable().internal(error))?;
-    Ok((status, body))
+    inner.send(operation).await
 }
 
 /// Runs a tool.

@@ -76,6 +76,8 @@ pub fn samples(value: &str) -> Vec<(&'static str, &'static str, Option<Value>, S
         ("step_up", "", Some(json!({"password": value})), Refused),
         ("logout", "", None, Refused),
         ("session", "", None, Refused),
+        ("session_list", "", None, Refused),
+        ("session_end", "", None, Refused),
         ("token_claim", "", Some(json!({"claim_token": value})), Refused),
         ("workspace_list", "", None, OnlyItsOwn),
         ("workspace_create", "", Some(json!({"name": "new", "parent_id": "{id}"})), Refused),
@@ -150,8 +152,20 @@ pub fn samples(value: &str) -> Vec<(&'static str, &'static str, Option<Value>, S
         ("policy_add", "", Some(json!({"name": "another", "text": POLICY})), Refused),
         ("policy_remove", "", None, Refused),
         ("policy_check", "", Some(json!({"text": POLICY})), Refused),
+        ("policy_matrix", "", None, Refused),
+        (
+            "policy_what_if",
+            "",
+            Some(json!({
+                "as": {"kind": "root", "credential": "admin"}, "operation": "secret_set", "path": {"id": "{id}"},
+                "body": {"key": "SAMPLE", "value": value},
+            })),
+            Refused,
+        ),
         ("audit_search", "", None, Refused),
         ("workspace_audit", "", None, Refused),
+        ("audit_entry", "", None, Refused),
+        ("audit_verify", "", None, Refused),
         ("audit_export", "", None, Refused),
         ("audit_checkpoint", "", None, Refused),
         ("events", "", None, OnlyItsOwn),
@@ -275,6 +289,8 @@ impl Fixture {
             ("message", message),
             ("policy", policy),
             ("operator", operator),
+            ("seq", "987654321012345".to_owned()),
+            ("session", token.clone()),
             ("token", token),
         ]);
         Self { ids, stranger: world.agent_of(&elsewhere).await, agent }
