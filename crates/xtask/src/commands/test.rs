@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use crate::libtest::Tally;
-use crate::{clients, docker, postgres, step};
+use crate::{browser, clients, docker, postgres, step};
 
 /// Builds the crash points in, for the tests that kill the writer at each of them, and what the MCP conformance suite calls.
 const FEATURES: &str = "portcullis/failpoints,portcullis/conformance";
@@ -21,6 +21,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     step::announce("rustfmt and clippy", components)?;
     let binaries = step::announce("postgresql", postgres::ensure)?;
     step::announce("docker", docker::ensure)?;
+    step::announce("browser", browser::ensure)?;
     let clients = step::announce("clients", clients::ensure)?;
     let cluster = step::announce("throw-away cluster", || postgres::Cluster::start(&binaries))?;
     let engine = step::announce("throw-away engine", docker::Engine::start)?;
