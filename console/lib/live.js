@@ -25,7 +25,19 @@ export function listen(listener) {
   return () => listeners.delete(listener);
 }
 
+const readers = new Set();
+
+/** Calls `reader` with replies that are being written: `{workspace_id, message_id, text}`. They are no events: nothing keeps them. */
+export function readReplies(reader) {
+  readers.add(reader);
+  return () => readers.delete(reader);
+}
+
 function tell(event) {
+  if (event.type === "turn.progress") {
+    for (const reader of [...readers]) reader(event);
+    return;
+  }
   for (const listener of [...listeners]) listener(event);
 }
 

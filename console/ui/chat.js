@@ -2,7 +2,7 @@
 // twice. While the agent is busy or draining, messages wait, and can be taken back.
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "../lib/html.js";
 import { attemptKey, get, isHeld, post } from "../lib/api.js";
-import { listen } from "../lib/live.js";
+import { listen, readReplies } from "../lib/live.js";
 import * as concerns from "../lib/events.js";
 import { may, whyNot } from "../lib/roles.js";
 import { duration, plural } from "../lib/format.js";
@@ -64,7 +64,15 @@ function useConversation(id) {
   return state;
 }
 
+/** What the agent has written so far, of the message it works on: `{message_id, text}`. */
+function useReplySoFar(id) {
+  const [soFar, set] = useState(null);
+  useEffect(() => readReplies((reply) => reply.workspace_id === id && set(reply)), [id]);
+  return soFar;
+}
+
 export function Chat({ workspace, role, me }) {
+  const soFar = useReplySoFar(workspace.id);
   const { messages, error, ready } = useConversation(workspace.id);
   const [text, setText] = useState(drafts.get(workspace.id));
   const [attempt, setAttempt] = useState(attemptKey);
@@ -78,7 +86,7 @@ export function Chat({ workspace, role, me }) {
   const last = messages.at(-1);
   useLayoutEffect(() => {
     if (near.current && list.current) list.current.scrollTop = list.current.scrollHeight;
-  }, [messages.length, last?.status, last?.reply]);
+  }, [messages.length, last?.status, last?.reply, soFar]);
 
   const send = async (event) => {
     event?.preventDefault();
@@ -110,7 +118,7 @@ export function Chat({ workspace, role, me }) {
       ${!ready && html`<${Loading} what="Loading the conversation" />`}
       ${ready && messages.length === 0 && !error && html`<${Empty} icon="chat" title=${`Nothing has been said to ${workspace.name} yet`}><p>Ask it something. It answers when it has worked on your message; you can leave meanwhile.</p><//>`}
       ${messages.length >= PAGE && html`<p class="fine center">The newest ${messages.length} messages are shown. <a href=${`/console/workspaces/${workspace.id}/activity`} data-control="chat.older">Older ones are in the activity.</a></p>`}
-      ${messages.map((message) => html`<${Message} key=${message.id} message=${message} workspace=${workspace} mine=${message.from.kind === "operator" && message.from.id === me.id} allowed=${allowed} />`)}
+      ${messages.map((message) => html`<${Message} key=${message.id} message=${message} workspace=${workspace} mine=${message.from.kind === "operator" && message.from.id === me.id} allowed=${allowed} soFar=${soFar?.message_id === message.id ? soFar.text : ""} />`)}
       <${Problem} error=${error} />
     </div>
     ${stopped && html`<${Notice} tone="warn">${workspace.name} is ${workspace.status}${workspace.status_reason ? ` (${workspace.status_reason})` : ""}. What you send waits until it runs again.<//>`}
@@ -129,7 +137,7 @@ const STATUS = {
   cancelled: { tone: "muted", icon: "undo", word: "taken back" },
 };
 
-function Message({ message, workspace, mine, allowed }) {
+function Message({ message, workspace, mine, allowed, soFar }) {
   const [state, set] = useState({ busy: false, error: null });
   const cancel = async () => {
     set({ busy: true, error: null });
@@ -150,5 +158,6 @@ function Message({ message, workspace, mine, allowed }) {
       ${body}
       ${message.status === "queued" && allowed && html`<div class="row"><${Button} control="chat.cancel" kind="ghost" icon="undo" busy=${state.busy} onClick=${cancel}>Take back<//></div>`}
       <${Problem} error=${state.error} /></article>
+    ${message.status === "delivered" && soFar && html`<article class="message theirs" data-writing=${message.id}><header><strong>${workspace.name}</strong> <${Badge} tone="info" icon="edit">is writing<//></header><${Markdown} text=${soFar} /></article>`}
     ${(reply || message.error) && html`<article class="message theirs"><header><strong>${workspace.name}</strong> <span class="fine">${message.ended_at && html`<${When} at=${message.ended_at} />`}</span></header>${reply}${message.error && html`<${Notice} tone="bad">${message.error}<//>`}</article>`}`;
 }

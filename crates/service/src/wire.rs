@@ -231,6 +231,14 @@ pub(crate) struct ClaimWork {
     pub(crate) wait_s: u64,
 }
 
+/// A reply that is still being written.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Progress {
+    /// All of it until now, at most 64 KiB. People see its complete lines.
+    pub(crate) reply: String,
+}
+
 /// How a turn ended.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -177,6 +177,7 @@ pub fn samples(value: &str) -> Vec<(&'static str, &'static str, Option<Value>, S
         ),
         ("agent_discover", "", None, Refused),
         ("inbox_claim", "", Some(json!({"wait_s": 0})), Refused),
+        ("turn_progress", "", Some(json!({"reply": format!("it says {value}\n")})), Refused),
         ("turn_end", "", Some(json!({"state": "completed", "reply": format!("it said {value}.")})), Refused),
         ("turn_list", "", None, Refused),
         ("agent_handoff", "", Some(json!({"note": format!("remember {value}")})), Refused),
