@@ -408,6 +408,23 @@ pub(crate) struct Claim {
     pub(crate) password: SecretInput,
 }
 
+/// Choose a password, with a link.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Accept {
+    pub(crate) token: SecretInput,
+    pub(crate) password: SecretInput,
+}
+
+/// Change the own password.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ChangePassword {
+    /// The one so far.
+    pub(crate) password: SecretInput,
+    pub(crate) new_password: SecretInput,
+}
+
 /// Claim a minted token.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -420,7 +437,8 @@ pub(crate) struct ClaimToken {
 #[serde(deny_unknown_fields)]
 pub(crate) struct CreateOperator {
     pub(crate) email: Email,
-    pub(crate) password: SecretInput,
+    /// Without one the operator is invited, and chooses.
+    pub(crate) password: Option<SecretInput>,
     pub(crate) role: Role,
     #[serde(default)]
     pub(crate) groups: Vec<DisplayName>,
