@@ -371,6 +371,15 @@ fn a_model_is_told_its_instructions_its_context_and_its_past() {
 }
 
 #[test]
+fn an_answer_that_comes_in_pieces_is_one_reply() {
+    let (plane, place, endpoint) = (Plane::start(), Place::new(), Endpoint::start());
+    let _agent = Agent::managed(&plane, &place, &as_str(&model(&endpoint)), &[("MODEL_KEY", SECRET)]);
+    endpoint.streams(&["The first ", "line.\nAnd ", "the second."]);
+    assert_eq!(plane.ask("hi", None), Ok("The first line.\nAnd the second.".into()));
+    assert_eq!(endpoint.asked()[0].1["stream"], true);
+}
+
+#[test]
 fn a_model_that_is_busy_is_asked_again_and_one_that_refuses_is_not() {
     let (plane, place, endpoint) = (Plane::start(), Place::new(), Endpoint::start());
     let agent = Agent::managed(&plane, &place, &as_str(&model(&endpoint)), &[("MODEL_KEY", SECRET)]);

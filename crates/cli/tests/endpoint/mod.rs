@@ -45,6 +45,12 @@ impl Endpoint {
         self.script.answers.lock().expect("a script").push_back((status, retry_after, body));
     }
 
+    /// The next answer, as a stream of these pieces.
+    pub fn streams(&self, pieces: &[&str]) {
+        let piece = |text: &&str| json!({"choices": [{"delta": {"content": text}}]});
+        self.answers(200, None, Value::Array(pieces.iter().map(piece).collect()));
+    }
+
     pub fn says(&self, text: &str) {
         self.answers(200, None, json!({"choices": [{"message": {"role": "assistant", "content": text}}]}));
     }
@@ -65,5 +71,10 @@ async fn complete(State(script): State<Arc<Script>>, uri: Uri, headers: HeaderMa
     if let Some(seconds) = retry_after {
         response = response.header("retry-after", seconds);
     }
-    response.body(Body::from(body.to_string())).expect("a response")
+    let Value::Array(pieces) = body else {
+        return response.body(Body::from(body.to_string())).expect("a response");
+    };
+    let pieces = pieces.into_iter().map(|piece| piece.to_string()).chain(["[DONE]".to_owned()]);
+    let stream: String = pieces.map(|piece| format!("data: {piece}\n\n")).collect();
+    response.header("content-type", "text/event-stream").body(Body::from(stream)).expect("a response")
 }

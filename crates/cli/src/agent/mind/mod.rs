@@ -4,6 +4,7 @@ mod conversation;
 mod echo;
 mod exec;
 mod model;
+mod pieces;
 mod tools;
 
 use std::path::PathBuf;
@@ -19,6 +20,8 @@ use crate::output::Output;
 
 /// Longest reply that the control plane takes, in bytes. What is beyond is dropped, and the reply says so.
 pub const REPLY_BYTES_MAX: usize = 1 << 20;
+/// Most calls of tools that are kept of one answer; how many of them are run is another limit.
+const CALLS_KEPT_MAX: usize = 64;
 /// Room for the words that say so.
 const CUT_NOTE_BYTES: usize = 64;
 
@@ -134,7 +137,7 @@ impl Mind {
         match self {
             Self::Echo => echo::answer(message, delivered).await,
             Self::Exec(exec) => exec.answer(message, turn, delivered, so_far).await,
-            Self::Model(model) => model.answer(message, delivered).await,
+            Self::Model(model) => model.answer(message, delivered, so_far).await,
         }
     }
 

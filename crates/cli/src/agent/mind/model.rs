@@ -5,13 +5,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::conversation::{Memory, Role, Said as Spoken};
+use super::pieces::Pieces;
 use super::tools::{CALLS_MAX, ToolCall, Tools};
-use super::{Ending, bounded};
+use super::{Ending, SoFar, bounded};
 use crate::agent::delivered::Delivered;
 use crate::agent::plane::{self, Message, Plane};
 use crate::client;
@@ -93,9 +94,9 @@ impl Model {
     }
 
     /// Answers one message: asks the model, runs the tools it calls, and asks again, until it has an answer.
-    pub async fn answer(&mut self, message: &Message, delivered: &Delivered) -> Ending {
+    pub async fn answer(&mut self, message: &Message, delivered: &Delivered, so_far: &SoFar) -> Ending {
         let conversation = conversation_of(message);
-        match self.converse(&conversation, &message.text, delivered).await {
+        match self.converse(&conversation, &message.text, delivered, so_far).await {
             Ok(reply) => {
                 self.memory.remember(&conversation, message.text.clone(), reply.clone());
                 Ending::Reply(reply)
@@ -104,7 +105,13 @@ impl Model {
         }
     }
 
-    async fn converse(&self, conversation: &str, text: &str, delivered: &Delivered) -> Result<String, String> {
+    async fn converse(
+        &self,
+        conversation: &str,
+        text: &str,
+        delivered: &Delivered,
+        so_far: &SoFar,
+    ) -> Result<String, String> {
         let tools = match &self.plane {
             Some(plane) if self.offers_tools => Some(Tools::of(plane).await?),
             _ => None,
@@ -114,7 +121,7 @@ impl Model {
             request["tools"] = tools.offered().into();
         }
         for _ in 0..ROUNDS_MAX {
-            let calls = match self.ask(&request, delivered).await? {
+            let calls = match self.ask(&request, delivered, so_far).await? {
                 Said::Text(reply) => return Ok(reply),
                 Said::Calls(calls) => calls,
             };
@@ -142,15 +149,15 @@ impl Model {
         }
         messages.extend(self.memory.past(conversation).cloned());
         messages.push(Spoken { role: Role::User, content: text.to_owned() });
-        json!({"model": self.name, "messages": messages, "stream": false})
+        json!({"model": self.name, "messages": messages, "stream": true})
     }
 
-    async fn ask(&self, request: &Value, delivered: &Delivered) -> Result<Said, String> {
+    async fn ask(&self, request: &Value, delivered: &Delivered, so_far: &SoFar) -> Result<Said, String> {
         let key = self.key(delivered)?;
         let mut pause = BACK_OFF_FIRST;
         let mut attempt = 1;
         loop {
-            let (why, asked) = match self.attempt(request, key.as_ref(), delivered).await {
+            let (why, asked) = match self.attempt(request, key.as_ref(), delivered, so_far).await {
                 Ok(reply) => return Ok(reply),
                 Err(Trouble::Final(why)) => return Err(why),
                 Err(Trouble::Passing(why, asked)) => (why, asked),
@@ -165,7 +172,13 @@ impl Model {
         }
     }
 
-    async fn attempt(&self, request: &Value, key: Option<&Hidden>, delivered: &Delivered) -> Result<Said, Trouble> {
+    async fn attempt(
+        &self,
+        request: &Value,
+        key: Option<&Hidden>,
+        delivered: &Delivered,
+        so_far: &SoFar,
+    ) -> Result<Said, Trouble> {
         let body = request.to_string();
         let mut call = self.http.post(self.url.clone()).timeout(ANSWER_TIMEOUT).body(body);
         call = call.header("content-type", "application/json");
@@ -179,6 +192,11 @@ impl Model {
         let mut response = call.send().await.map_err(|error| passing(plane::why(&error)))?;
         let status = response.status().as_u16();
         let asked = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        if (200..=299).contains(&status) && kind.starts_with("text/event-stream") {
+            return listen(&mut response, so_far).await;
+        }
+        // An endpoint that does not stream answers as a whole.
         let answer = plane::read_at_most(&mut response, ANSWER_BYTES_MAX).await.map_err(passing)?;
         match status {
             200..=299 => read(&answer).map_err(Trouble::Final),
@@ -213,6 +231,22 @@ fn conversation_of(message: &Message) -> String {
     message.context_id.as_ref().map_or_else(|| sender.clone(), |context| format!("{sender} context {context}"))
 }
 
+/// An answer as it comes. One that broke off is not asked for again: half of it was shown, and the next would be another.
+async fn listen(response: &mut reqwest::Response, so_far: &SoFar) -> Result<Said, Trouble> {
+    let (mut pieces, mut bytes) = (Pieces::default(), 0);
+    loop {
+        let broke = |error| Trouble::Final(format!("the model's endpoint: {}", plane::why(&error)));
+        let Some(chunk) = response.chunk().await.map_err(broke)? else { break };
+        bytes += chunk.len();
+        if bytes > ANSWER_BYTES_MAX {
+            return Err(Trouble::Final("the model's answer is too long".into()));
+        }
+        pieces.push(&chunk).map_err(Trouble::Final)?;
+        so_far.say(pieces.text().as_bytes());
+    }
+    pieces.finish().map_err(Trouble::Final)
+}
+
 enum Trouble {
     /// Asking again changes nothing.
     Final(String),
@@ -239,7 +273,7 @@ struct Reply {
 
 /// What a model said.
 #[derive(Debug, PartialEq, Eq)]
-enum Said {
+pub enum Said {
     /// Its answer.
     Text(String),
     /// What it wants to know or do first.
