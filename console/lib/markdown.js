@@ -3,16 +3,20 @@
 // leaves the origin.
 import { html } from "./html.js";
 
-const INLINE = /(`+)([\s\S]+?)\1|\*\*([\s\S]+?)\*\*|__([\s\S]+?)__|\*([^\s*][^*]*)\*|(?<![\w])_([^\s_][^_]*)_(?![\w])|~~([\s\S]+?)~~|!?\[([^\]]*)\]\(([^)\s]+)\)|(https?:\/\/[^\s<>()"']+)/;
+const INLINE = /(`+)([\s\S]+?)\1|\*\*([\s\S]+?)\*\*|__([\s\S]+?)__|\*([^\s*][^*]*)\*|(?<![\w])_([^\s_][^_]*)_(?![\w])|~~([\s\S]+?)~~|!?\[([^[\]]*)\]\(((?:[^()\s]|\([^()\s]*\))+)\)|(https?:\/\/[^\s<>()"']*[^\s<>()"'.,;:!?])/;
 
-function link(target, text) {
+/** The line between the head and the body of a table. Three simple questions: one clever pattern could be kept busy for hours. */
+const isRule = (line = "") => line.includes("|") && line.includes("-") && /^[\s|:-]+$/.test(line);
+
+/** A link; where it would lead anywhere else, what was written. */
+function link(target, text, written) {
   let url;
   try {
     url = new URL(target);
   } catch {
-    return text;
+    return written;
   }
-  if (url.protocol !== "http:" && url.protocol !== "https:") return text;
+  if (url.protocol !== "http:" && url.protocol !== "https:") return written;
   return html`<a href=${url.href} target="_blank" rel="noopener noreferrer nofollow" data-control="chat.link">${text}</a>`;
 }
 
@@ -29,8 +33,8 @@ export function inline(text, depth = 0) {
     else if (strong1 ?? strong2) parts.push(html`<strong>${inline(strong1 ?? strong2, depth + 1)}</strong>`);
     else if (em1 ?? em2) parts.push(html`<em>${inline(em1 ?? em2, depth + 1)}</em>`);
     else if (struck !== undefined) parts.push(html`<s>${inline(struck, depth + 1)}</s>`);
-    else if (target !== undefined) parts.push(link(target, label || target));
-    else if (bare !== undefined) parts.push(link(bare, bare));
+    else if (target !== undefined) parts.push(link(target, label || target, whole));
+    else if (bare !== undefined) parts.push(link(bare, bare, bare));
     rest = rest.slice(found.index + whole.length);
   }
   if (rest) parts.push(rest);
@@ -80,7 +84,7 @@ export function Markdown({ text }) {
       blocks.push(ordered ? html`<ol>${rows}</ol>` : html`<ul>${rows}</ul>`);
       continue;
     }
-    if (line.includes("|") && /^\s*\|?[\s:|-]+\|[\s:|-]*$/.test(lines[i + 1] ?? "")) {
+    if (line.includes("|") && isRule(lines[i + 1])) {
       const cells = (row) => row.trim().replace(/^\||\|$/g, "").split("|").map((cell) => cell.trim());
       const head = cells(line);
       i += 2;

@@ -86,7 +86,7 @@ function Summary({ organisation, waiting }) {
 }
 
 function First({ root, role, onCreate }) {
-  const { word } = stateOf(root?.status);
+  const { word } = stateOf(root?.status, root?.runtime);
   return html`<div class="card first"><${Empty} icon="map" title="Your organisation has its root, and no other agent yet">
     <p>The root agent (${root?.name}, ${word}) manages the others. Create the first workspace: it is the home of one agent, and that agent starts at once.</p>
     <${Button} control="map.first" kind="primary" icon="plus" why=${may(role, "workspace.create") ? null : whyNot(role, "workspace.create")} onClick=${onCreate}>Create the first workspace<//>

@@ -31,7 +31,7 @@ export function WorkspacePage({ id, tab = "overview", who }) {
     return html`<div class="page-head"><div>
         <p class="crumbs"><a href="/console" data-control="workspace.crumb">Organisation</a>${path.map((step) => html`<span key=${step.id}>/ <a href=${`/console/workspaces/${step.id}`} data-control="workspace.crumb-parent">${step.name}</a></span>`)}</p>
         <h1>${workspace.name}</h1><p class="quiet">${workspace.role}</p></div>
-        <div class="row"><${StatusBadge} status=${workspace.status} reason=${workspace.status_reason} />${workspace.kind === "platform" && html`<span class="badge info">root</span>`}${workspace.restart_debt && html`<span class="badge warn">restart debt</span>`}</div></div>
+        <div class="row"><${StatusBadge} status=${workspace.status} runtime=${workspace.runtime} reason=${workspace.status_reason} />${workspace.kind === "platform" && html`<span class="badge info">root</span>`}${workspace.restart_debt && html`<span class="badge warn">restart debt</span>`}</div></div>
       <${Tabs} label="Workspace" active=${tab} tabs=${[
         { id: "overview", text: "Overview", to: to("overview"), control: "workspace.tab-overview" },
         { id: "chat", text: "Chat", to: to("chat"), control: "workspace.tab-chat", count: workspace.queued },

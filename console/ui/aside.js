@@ -11,7 +11,7 @@ export function Aside({ workspace, organisation, waiting, role, onClose, onCreat
   const below = organisation.children.get(workspace.id)?.length ?? 0;
   const root = workspace.kind === "platform";
   return html`<aside class="card aside" aria-label=${workspace.name}><header><h2>${workspace.name}</h2><${Button} control="aside.close" kind="ghost" icon="x" label="Close" onClick=${onClose} /></header>
-    <div class="stack tight"><div class="row"><${StatusBadge} status=${workspace.status} />${root && html`<span class="badge info">root</span>`}${workspace.restart_debt && html`<span class="badge warn">restart debt</span>`}</div>
+    <div class="stack tight"><div class="row"><${StatusBadge} status=${workspace.status} runtime=${workspace.runtime} />${root && html`<span class="badge info">root</span>`}${workspace.restart_debt && html`<span class="badge warn">restart debt</span>`}</div>
     ${workspace.status_reason && html`<p class="fine">${workspace.status_reason}</p>`}
     ${workspace.role && html`<p>${workspace.role}</p>`}
     <dl class="facts"><dt>Turn</dt><dd>${workspace.turn_since ? html`running for <${Since} at=${workspace.turn_since}>${duration}<//>` : "none"}</dd>

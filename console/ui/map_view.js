@@ -92,16 +92,17 @@ export function MapView({ organisation, waiting, selected, onSelect, matches, on
     <p class="map-help fine">Drag to move about, Ctrl and wheel to zoom. Arrows walk, Enter opens${canMove ? "; drop a card on another to move it there" : ""}.</p></div>`;
 }
 
-/** The nearest card in the direction of an arrow. */
+/** The nearest card in the direction of an arrow. What is only indented is in the same column still. */
 function neighbour(cards, from, key) {
   if (!from) return cards[0];
   const along = key === "ArrowLeft" || key === "ArrowRight" ? "x" : "y";
+  const least = (along === "x" ? CARD.width : CARD.height) / 2;
   const across = along === "x" ? "y" : "x";
   const sign = key === "ArrowLeft" || key === "ArrowUp" ? -1 : 1;
   let best = null;
   for (const card of cards) {
     const ahead = (card[along] - from[along]) * sign;
-    if (ahead <= 0) continue;
+    if (ahead < least) continue;
     const distance = ahead + 2.5 * Math.abs(card[across] - from[across]);
     if (!best || distance < best.distance) best = { card, distance };
   }
@@ -109,7 +110,7 @@ function neighbour(cards, from, key) {
 }
 
 function Card({ workspace, place, waiting, selected, active, dim, target, moved, scale, onDown, onSelect }) {
-  const { icon, tone, word } = stateOf(workspace.status);
+  const { icon, tone, word } = stateOf(workspace.status, workspace.runtime);
   const root = workspace.kind === "platform";
   const shift = moved ? `translate(${moved.dx / scale}px, ${moved.dy / scale}px)` : undefined;
   const name = [workspace.name, root && "root", word, workspace.turn_since && "in a turn", workspace.queued > 0 && `${workspace.queued} queued`, workspace.restart_debt && "restart debt", waiting > 0 && plural(waiting, "request") + " waiting"].filter(Boolean).join(", ");

@@ -13,15 +13,18 @@ export const STATES = {
   failed: { icon: "x", tone: "bad", word: "failed" },
   removed: { icon: "trash", tone: "muted", word: "removed" },
 };
+/** Nobody starts an agent that runs elsewhere: until it is heard, it is only awaited. */
+const AWAITED = { icon: "clock", tone: "muted", word: "not heard yet" };
 /** A state this console does not know is shown as it is, never as "down" (R-55). */
-export const stateOf = (status) => STATES[status] ?? { icon: "info", tone: "muted", word: status };
+export const stateOf = (status, runtime) =>
+  status === "provisioning" && runtime === "external" ? AWAITED : (STATES[status] ?? { icon: "info", tone: "muted", word: status });
 
 export function Badge({ tone = "muted", icon, children, title }) {
   return html`<span class=${`badge ${tone}`} title=${title}>${icon && html`<${Icon} name=${icon} size=${12} />`}${children}</span>`;
 }
 
-export function StatusBadge({ status, reason }) {
-  const { icon, tone, word } = stateOf(status);
+export function StatusBadge({ status, reason, runtime }) {
+  const { icon, tone, word } = stateOf(status, runtime);
   return html`<${Badge} tone=${tone} icon=${icon} title=${reason || undefined}>${word}<//>`;
 }
 

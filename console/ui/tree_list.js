@@ -23,7 +23,7 @@ export function TreeList({ organisation, waiting, selected, onSelect, matches })
   return html`<ul class="tree-list card flush" aria-label="Workspaces">${rows.map(({ workspace, depth, children }) => html`<li key=${workspace.id} class=${selected === workspace.id ? "selected" : ""} style=${{ paddingLeft: `${8 + Math.min(depth, 8) * 18}px` }}>
       ${children > 0 ? html`<button type="button" class="button ghost bare" data-control="map.list-toggle" aria-expanded=${!closed.has(workspace.id)} aria-label=${`${closed.has(workspace.id) ? "Show" : "Hide"} those below ${workspace.name}`} onClick=${() => toggle(workspace.id)}><${Icon} name=${closed.has(workspace.id) ? "right" : "down"} /></button>` : html`<span class="tree-pad"></span>`}
       <button type="button" class="tree-name" data-control="map.list-row" aria-pressed=${selected === workspace.id} onClick=${() => onSelect(workspace.id)}><strong>${workspace.name}</strong>${workspace.role && html`<span class="fine"> ${workspace.role}</span>`}</button>
-      <span class="row">${workspace.kind === "platform" && html`<${Badge} tone="info">root<//>`}<${StatusBadge} status=${workspace.status} reason=${workspace.status_reason} />
+      <span class="row">${workspace.kind === "platform" && html`<${Badge} tone="info">root<//>`}<${StatusBadge} status=${workspace.status} runtime=${workspace.runtime} reason=${workspace.status_reason} />
         ${workspace.turn_since && html`<${Badge} tone="info" icon="play">turn <${Since} at=${workspace.turn_since}>${duration}<//><//>`}
         ${workspace.queued > 0 && html`<${Badge}>${workspace.queued} queued<//>`}
         ${workspace.restart_debt && html`<${Badge} tone="warn" icon="restart">restart debt<//>`}

@@ -18,7 +18,7 @@ use crate::{
     question,
     refusal::Refusal,
     tables::{runs, tasks::TaskFilter, units},
-    views::{self, CardView, MessagePage, MessageView, RunView, TaskPage, TaskView, TurnView},
+    views::{self, CardView, MessagePage, MessageView, RunView, Stretch, TaskPage, TaskView, TurnView},
 };
 
 /// Every run that has not ended, as the supervisor finds it when it starts.
@@ -249,11 +249,11 @@ impl Authority {
         &self,
         caller: &Caller,
         workspace: WorkspaceId,
-        after: Option<i64>,
+        stretch: Stretch,
         limit: i64,
     ) -> Result<MessagePage, Refusal> {
         let caller = caller.clone();
-        self.read(move |conn, _| views::message_page(conn, &caller, workspace, after, limit)).await
+        self.read(move |conn, _| views::message_page(conn, &caller, workspace, stretch, limit)).await
     }
 
     /// One message.

@@ -76,8 +76,8 @@ pub use tables::{
 pub use verify::{Checked, ExportMark, Pins, Verified, VerifyError, verify_database, verify_export};
 pub use views::{
     ApprovalView, AuditEntry, AuditPage, CardView, HoldingView, Impact, MessagePage, MessageView, OperatorView,
-    PAGE_MAX, PeerView, PrincipalView, RequirementView, RunView, SecretView, Sender, SessionView, StateView, TaskPage,
-    TaskView, TokenView, TurnView, ValueView, VersionView, VoteView, WorkspaceView,
+    PAGE_MAX, PeerView, PrincipalView, RequirementView, RunView, SecretView, Sender, SessionView, StateView, Stretch,
+    TaskPage, TaskView, TokenView, TurnView, ValueView, VersionView, VoteView, WorkspaceView,
 };
 
 #[cfg(any(test, feature = "testkit"))]

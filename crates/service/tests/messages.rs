@@ -215,6 +215,12 @@ fn messages_are_taken_in_the_order_they_came_and_one_at_a_time() {
         assert_eq!([ids(&page), ids(rest.status(200))].concat(), sent);
         let newest = owner.get(&unit.path("activity?limit=2")).await;
         assert_eq!(ids(newest.status(200)), sent[3..]);
+        // And backwards, from the oldest that is known.
+        let oldest = &newest.json["messages"][0]["position"];
+        let before = owner.get(&unit.path(&format!("messages?limit=2&before={oldest}"))).await;
+        assert_eq!(ids(before.status(200)), sent[1..3]);
+        let both = owner.get(&unit.path("messages?after=0&before=9")).await;
+        assert_eq!(both.status(400).code(), "INVALID_REQUEST");
         world
     });
 }

@@ -6,7 +6,7 @@ mod world;
 
 use std::collections::BTreeMap;
 
-use portcullis_authority::{Caller, Config, Meta, Presented, Supposed};
+use portcullis_authority::{Caller, Config, Meta, Presented, Stretch, Supposed};
 use portcullis_kernel::{
     deed::{SecretScope, WorkspaceRestart},
     operator::Role,
@@ -267,7 +267,7 @@ fn a_supposed_caller_can_do_and_see_nothing() {
                 authority.approvals(caller, portcullis_authority::ApprovalFilter::default(), None).await.map(drop),
                 authority.audit(caller, portcullis_authority::Search::default()).await.map(drop),
                 authority.events_after(caller, 0, 10).await.map(drop),
-                authority.messages(caller, id, None, 10).await.map(drop),
+                authority.messages(caller, id, Stretch::NEWEST, 10).await.map(drop),
                 authority.turns(caller, id, 10).await.map(drop),
                 authority.runs(caller, id, 10).await.map(drop),
                 authority.restart_context(caller, id).await.map(drop),

@@ -207,34 +207,52 @@ fn sees(conn: &mut Conn, caller: &Caller, workspace: WorkspaceId, scope: Scope) 
     workspaces::find(conn, workspace)?.map(drop).ok_or_else(|| Refusal::new(Code::WorkspaceNotFound))
 }
 
-/// Messages of a workspace: after a position, or the newest.
+/// Which page of a conversation is wanted.
+#[derive(Debug, Clone, Copy)]
+pub enum Stretch {
+    /// What came after a position, from there on.
+    After(i64),
+    /// The newest before a position.
+    Before(i64),
+}
+
+impl Stretch {
+    /// The end of the conversation.
+    pub const NEWEST: Self = Self::Before(i64::MAX);
+}
+
+/// Messages of a workspace.
 pub(crate) fn message_page(
     conn: &mut Conn,
     caller: &Caller,
     workspace: WorkspaceId,
-    after: Option<i64>,
+    stretch: Stretch,
     limit: i64,
 ) -> Result<MessagePage, Refusal> {
     sees(conn, caller, workspace, Scope::Messages)?;
     // Few at a time: a page of the longest messages would not fit into memory.
     let (mut rows, mut bytes) = (Vec::new(), 0);
     let wanted = usize::try_from(limit).unwrap_or(0);
-    let mut edge = after.unwrap_or(i64::MAX);
+    let (Stretch::After(mut edge) | Stretch::Before(mut edge)) = stretch;
     while rows.len() < wanted && bytes < PAGE_BYTES_MAX {
         let step = PAGE_STEP.min(i64::try_from(wanted - rows.len()).unwrap_or(PAGE_STEP));
-        let part = match after {
-            Some(_) => messages::list(conn, workspace, edge, step)?,
-            None => messages::before(conn, workspace, edge, step)?,
+        let part = match stretch {
+            Stretch::After(_) => messages::list(conn, workspace, edge, step)?,
+            Stretch::Before(_) => messages::before(conn, workspace, edge, step)?,
         };
         let Some(last) = part.last() else { break };
         edge = last.seq;
         bytes += part.iter().map(|row| row.body.len() + row.reply.as_ref().map_or(0, String::len)).sum::<usize>();
         rows.extend(part);
     }
-    if after.is_none() {
-        rows.reverse();
-    }
-    let next_after = rows.last().map_or(after.unwrap_or(0), |row| row.seq);
+    let begun = match stretch {
+        Stretch::After(position) => position,
+        Stretch::Before(_) => {
+            rows.reverse();
+            0
+        }
+    };
+    let next_after = rows.last().map_or(begun, |row| row.seq);
     Ok(MessagePage { messages: rows.into_iter().map(|row| shown(caller, row)).collect(), next_after })
 }
 

@@ -15,7 +15,7 @@ mod workspaces;
 
 use portcullis_kernel::{id::WorkspaceId, refusal::Code, scope::Scope};
 
-pub use agents::{CardView, MessagePage, MessageView, PAGE_MAX, RunView, Sender, TurnView};
+pub use agents::{CardView, MessagePage, MessageView, PAGE_MAX, RunView, Sender, Stretch, TurnView};
 pub use approvals::{ApprovalView, PrincipalView, RequirementView, ValueView, VoteView};
 pub use audit::{AuditEntry, AuditPage};
 pub use operators::{OperatorView, SessionView};

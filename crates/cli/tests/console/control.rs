@@ -1,9 +1,9 @@
 //! A control of a page, and what a person does with one. Whatever is done is noted in the register.
-#![expect(dead_code, reason = "words that scenarios to come will use")]
 
 use serde_json::{Value, json};
 
 use crate::{
+    keys,
     page::{Page, done},
     registry, scripts,
     webdriver::{Element, Fault},
@@ -99,6 +99,16 @@ impl<'a> Control<'a> {
             let option = self.page.session.script(scripts::OPTION, json!([element.argument(), words]))?;
             let missing = || Fault { error: "no such element".to_owned(), message: format!("no choice `{words}`") };
             self.page.session.click(&Element::read(&option).ok_or_else(missing)?)
+        })
+    }
+
+    /// Drags it with the mouse onto another one.
+    #[track_caller]
+    pub fn drag_to(&self, other: &Control) -> Self {
+        self.act("drag", |element| {
+            let missing = || Fault { error: "no such element".to_owned(), message: other.missing() };
+            let target = other.find().ok_or_else(missing)?;
+            self.page.session.post("/actions", keys::drag(element, &target)).map(drop)
         })
     }
 

@@ -127,6 +127,11 @@ impl Session {
         self.send(Method::GET, path, None)
     }
 
+    /// Ends what a path names.
+    pub fn delete(&self, path: &str) -> Result<Value, Fault> {
+        self.send(Method::DELETE, path, None)
+    }
+
     fn send(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value, Fault> {
         let mut request = self.http.request(method, format!("{}{path}", self.url));
         if let Some(body) = body {
@@ -179,7 +184,7 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         // The driver ends what does not end by itself.
-        let _ = self.send(Method::DELETE, "", None);
+        let _ = self.delete("");
     }
 }
 

@@ -4,7 +4,7 @@ use axum::{
     http::{Method, StatusCode},
     response::Response,
 };
-use portcullis_authority::{Answer, MessagePage, MessageTaken, MessageView, Refusal};
+use portcullis_authority::{Answer, MessagePage, MessageTaken, MessageView, Refusal, Stretch};
 use portcullis_kernel::{
     deed::MessageSend,
     id::{MessageId, WorkspaceId},
@@ -109,9 +109,15 @@ async fn send(call: Call) -> Result<Response, Refusal> {
 }
 
 async fn list(call: Call) -> Result<Response, Refusal> {
-    call.only_query(&["after", "since_id", "limit"])?;
+    call.only_query(&["after", "since_id", "before", "limit"])?;
     let after = call.query_as("after")?.or(call.query_as("since_id")?);
-    ok(&call.app.authority.messages(call.caller()?, call.path("id")?, after, limit(&call)?).await?)
+    let stretch = match (after, call.query_as("before")?) {
+        (Some(_), Some(_)) => return Err(Refusal::because(Code::InvalidRequest, "either `after` or `before`")),
+        (Some(position), None) => Stretch::After(position),
+        (None, Some(position)) => Stretch::Before(position),
+        (None, None) => Stretch::NEWEST,
+    };
+    ok(&call.app.authority.messages(call.caller()?, call.path("id")?, stretch, limit(&call)?).await?)
 }
 
 /// One message. With `wait` the answer comes when it has ended. The end of a turn does not depend on whoever waits.
