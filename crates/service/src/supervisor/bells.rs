@@ -25,10 +25,10 @@ impl Bells {
     }
 
     /// Wakes all but these.
-    pub(super) fn ring_others(&self, ids: &[(WorkspaceId, String)]) {
+    pub(super) fn ring_others(&self, ids: &[WorkspaceId]) {
         self.lock()
             .iter()
-            .filter(|(id, _)| !ids.iter().any(|(known, _)| known == *id))
+            .filter(|(id, _)| !ids.contains(id))
             .for_each(|(_, bell)| bell.notify_one());
     }
 

@@ -1,6 +1,11 @@
 //! All scenarios: where each plays, and on which engines.
 
 mod door;
+mod roles;
+mod secret_history;
+mod secret_import;
+mod secrets;
+mod tokens;
 
 use crate::scene::{House, Scene};
 
@@ -32,4 +37,28 @@ pub const SCENARIOS: &[Scenario] = scenarios! {
     Unclaimed door::a_claim_link_without_its_token_says_so;
     Claimed door::a_wrong_password_is_said_and_the_right_one_opens;
     Claimed door::signing_out_closes_the_door;
+    Running secrets::a_new_secret_says_what_it_does_and_then_which_version_runs everywhere;
+    Claimed secrets::a_version_that_came_in_between_is_said_and_input_is_kept;
+    Running secrets::a_file_is_there_at_once_and_restarts_nobody;
+    Claimed secrets::a_slot_that_an_agent_asks_for_is_filled_by_a_human;
+    Claimed secrets::a_shared_secret_is_overridden_and_comes_back;
+    Claimed secrets::a_key_is_found_among_many;
+    Running secrets::the_roots_secret_waits_for_a_human;
+    Claimed secrets::a_held_secret_is_never_shown_as_saved everywhere;
+    Claimed secrets::a_refused_key_or_value_says_what_to_do_instead;
+    Claimed secrets::leaving_a_form_with_a_value_asks_first;
+    Running secret_history::a_staged_version_waits_until_it_is_activated;
+    Claimed secret_history::rolling_back_makes_a_new_version;
+    Claimed secret_history::a_deleted_secret_comes_back_and_a_destroyed_version_does_not everywhere;
+    Claimed secret_history::a_key_that_lost_its_active_version_says_how_it_comes_back;
+    Running secret_history::the_history_of_a_shared_secret_says_what_runs_where;
+    Running secret_import::pasted_lines_are_previewed_and_then_imported;
+    Claimed secret_import::a_file_is_read_as_what_its_name_says;
+    Claimed tokens::a_token_is_shown_once_works_and_stops_working everywhere;
+    Claimed tokens::a_token_of_a_workspace_is_its_agent;
+    Claimed tokens::an_enrolment_code_admits_an_agent_once;
+    Unclaimed roles::what_the_console_offers_is_what_the_rules_allow;
+    Claimed roles::an_auditor_reads_and_changes_nothing;
+    Claimed roles::a_member_works_on_ordinary_workspaces_only;
+    Claimed roles::an_approver_does_all_but_destroy;
 };
