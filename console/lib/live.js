@@ -1,6 +1,7 @@
 // One stream of events for everything that is shown, resumed where it broke off. Read with `fetch`, because a page must see
-// whether it was refused (signed out) or merely cut off, which `EventSource` hides.
-import { session } from "./api.js";
+// whether it was refused (signed out) or merely cut off, which `EventSource` hides. Browsers allow few connections to one
+// server, so of several windows one listens and tells the others; when it goes, another takes over at the same position.
+import { loadSession, session } from "./api.js";
 import { signal } from "./signal.js";
 
 /** How long until the next attempt, in milliseconds; longer after each failure. */
@@ -24,15 +25,70 @@ export function listen(listener) {
   return () => listeners.delete(listener);
 }
 
+const readers = new Set();
+
+/** Calls `reader` with replies that are being written: `{workspace_id, message_id, text}`. They are no events: nothing keeps them. */
+export function readReplies(reader) {
+  readers.add(reader);
+  return () => readers.delete(reader);
+}
+
 function tell(event) {
+  if (event.type === "turn.progress") {
+    for (const reader of [...readers]) reader(event);
+    return;
+  }
   for (const listener of [...listeners]) listener(event);
 }
+
+/** To the other windows of this browser; nothing where it has none of that. */
+const windows = globalThis.BroadcastChannel ? new BroadcastChannel("portcullis-events") : null;
+let leads = false;
+
+/** Tells this window, and the others if it is the one that listens. */
+function pass(event) {
+  tell(event);
+  if (leads) windows?.postMessage({ event, position });
+}
+
+function show(state) {
+  connection.set(state);
+  if (leads) windows?.postMessage({ state, position });
+}
+
+windows?.addEventListener("message", ({ data }) => {
+  if (leads && !data.signedIn) {
+    if (data.hello) windows.postMessage({ state: connection.get(), position });
+    return;
+  }
+  if (data.signedIn) loadSession().catch(() => {});
+  if (!running) return;
+  if (data.position !== undefined) position = data.position;
+  if (data.state) connection.set(data.state);
+  if (data.event) tell(data.event);
+});
+
+/** Somebody signed in here: the other windows have the same session. */
+export const announceSignIn = () => windows?.postMessage({ signedIn: true });
 
 /** Begins to listen, or goes on. */
 export function connect() {
   if (running) return;
   running = new AbortController();
-  follow(running.signal);
+  const { signal: stop } = running;
+  if (!windows || !navigator.locks) {
+    follow(stop);
+    return;
+  }
+  connection.set("connecting");
+  windows.postMessage({ hello: true });
+  const lead = async () => {
+    leads = true;
+    await follow(stop);
+    leads = false;
+  };
+  // Held as long as this window listens; given to the next when it closes.
+  navigator.locks.request("portcullis-events", { signal: stop }, lead).catch(() => {});
 }
 
 /** Stops listening: nobody is signed in. */
@@ -47,32 +103,32 @@ async function follow(stop) {
   let failures = 0;
   let poll = null;
   const polling = (on) => {
-    if (on && poll === null) poll = setInterval(() => tell({ type: "poll" }), POLL_EVERY);
+    if (on && poll === null) poll = setInterval(() => pass({ type: "poll" }), POLL_EVERY);
     if (!on && poll !== null) {
       clearInterval(poll);
       poll = null;
     }
   };
-  connection.set("connecting");
+  show("connecting");
   while (!stop.aborted) {
     const outcome = await read(stop, () => {
-      const wasDown = failures > 0;
       failures = 0;
       polling(false);
-      connection.set("live");
-      // What happened in between comes by the stream itself, unless there was no position to go on from.
-      if (wasDown && position === null) tell({ type: "reset" });
+      show("live");
+      // What happened in between comes by the stream itself. Without a position to go on from, what was asked for before the
+      // stream was open may be old already.
+      if (position === null) pass({ type: "reset" });
     });
     if (stop.aborted) break;
     if (outcome === "signed out") {
       polling(false);
       running = null;
-      connection.set("off");
-      tell({ type: "signed out" });
+      show("off");
+      pass({ type: "signed out" });
       return;
     }
     failures += 1;
-    connection.set(failures > POLL_AFTER ? "polling" : "reconnecting");
+    show(failures > POLL_AFTER ? "polling" : "reconnecting");
     polling(failures > POLL_AFTER);
     await pause(WAITS[Math.min(failures, WAITS.length) - 1], stop);
   }
@@ -137,13 +193,13 @@ function take(block) {
   }
   if (!type) return;
   if (type === "reset") {
-    tell({ type });
+    pass({ type });
     return;
   }
   try {
-    tell({ ...JSON.parse(data), type });
+    pass({ ...JSON.parse(data), type });
   } catch {
-    tell({ type: "reset" });
+    pass({ type: "reset" });
   }
 }
 

@@ -12,7 +12,7 @@ export const MAY = {
   auditor: EVERYBODY,
   member: MEMBER,
   approver: APPROVER,
-  owner: [...APPROVER, "secret.destroy", "operator.create", "operator.update", "policy.add", "policy.remove", "key.rotate"],
+  owner: [...APPROVER, "secret.destroy", "operator.create", "operator.update", "operator.invite", "policy.add", "policy.remove", "key.rotate"],
 };
 
 /** Verbs that a member has on the root and for the whole organisation as well. */

@@ -67,6 +67,15 @@ export function useQueryParameters() {
   return [parameters, set];
 }
 
+/** A part of a path as text; one that cannot be read as such is left as it is, and names nothing. */
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
 /** Matches `/console/workspaces/:id` against a path; gives the parameters or null. */
 export function match(pattern, path) {
   const wanted = pattern.split("/");
@@ -74,7 +83,7 @@ export function match(pattern, path) {
   if (wanted.length !== found.length) return null;
   const parameters = {};
   for (let i = 0; i < wanted.length; i += 1) {
-    if (wanted[i].startsWith(":")) parameters[wanted[i].slice(1)] = decodeURIComponent(found[i]);
+    if (wanted[i].startsWith(":")) parameters[wanted[i].slice(1)] = decoded(found[i]);
     else if (wanted[i] !== found[i]) return null;
   }
   return parameters;

@@ -12,11 +12,15 @@ import { Secrets } from "../ui/secrets.js";
 import { AuditList } from "../ui/audit_list.js";
 import { ApprovalList } from "../ui/approval_list.js";
 import { Tokens } from "../ui/tokens.js";
+import { NotFound } from "../ui/not_found.js";
+
+const TABS = ["overview", "chat", "secrets", "activity", "approvals", "tokens"];
 
 export function WorkspacePage({ id, tab = "overview", who }) {
   const answer = useGet(`/workspaces/${id}`, concerns.workspace(id));
   const organisation = useOrganisation();
   const pending = useGet(`/workspaces/${id}/approvals?state=pending&limit=50`, concerns.approvals);
+  if (!TABS.includes(tab)) return html`<${NotFound} />`;
   if (answer.error instanceof Refused && answer.error.status === 404) {
     return html`<${Empty} icon="info" title="This workspace is not there"><p>It was removed, or never existed. What happened in it stays in the <a href=${`/console/audit?workspace_id=${id}`} data-control="workspace.gone-audit">audit log</a>.</p><//>`;
   }

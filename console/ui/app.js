@@ -8,6 +8,7 @@ import { forget, useGet } from "../lib/query.js";
 import * as concerns from "../lib/events.js";
 import { Button, Dialog, Loading, Problem } from "./basic.js";
 import { Icon } from "./icon.js";
+import { NotFound } from "./not_found.js";
 import { Toasts } from "./toast.js";
 import { Prompts } from "./prompts.js";
 import { ThemeSwitch } from "./theme.js";
@@ -157,8 +158,4 @@ function Shell({ who, path }) {
 
 export function Logo() {
   return html`<svg width="24" height="24" viewBox="0 0 32 32" aria-hidden="true"><rect width="32" height="32" rx="7" fill="var(--accent)" /><g stroke="var(--accent-text)" stroke-width="2.400" stroke-linecap="round"><path d="M9 7v15M16 7v18M23 7v15M6.500 11h19M6.500 18h19" /></g></svg>`;
-}
-
-function NotFound() {
-  return html`<div class="empty"><${Icon} name="info" size=${28} /><h1>No such page</h1><p>What was here may have been removed, or the address is mistyped.</p><a class="button" href="/console" data-control="not-found.home">To the organisation</a></div>`;
 }

@@ -15,7 +15,7 @@ export function Aside({ workspace, organisation, waiting, role, onClose, onCreat
     ${workspace.status_reason && html`<p class="fine">${workspace.status_reason}</p>`}
     ${workspace.role && html`<p>${workspace.role}</p>`}
     <dl class="facts"><dt>Turn</dt><dd>${workspace.turn_since ? html`running for <${Since} at=${workspace.turn_since}>${duration}<//>` : "none"}</dd>
-      <dt>Queue</dt><dd>${plural(workspace.queued, "message")}</dd><dt>Runtime</dt><dd>${workspace.runtime}</dd><dt>Below</dt><dd>${parent ? parent.name : "nobody"}</dd><dt>Has below it</dt><dd>${plural(below, "workspace")}</dd><dt>Changed</dt><dd><${When} at=${workspace.updated_at} /></dd></dl>
+      <dt>Queue</dt><dd>${plural(workspace.queued, "message")}</dd><dt>Runtime</dt><dd>${workspace.runtime}</dd><dt>Under</dt><dd>${parent ? parent.name : "nobody"}</dd><dt>Below it</dt><dd>${plural(below, "workspace")}</dd><dt>Changed</dt><dd><${When} at=${workspace.updated_at} /></dd></dl>
     ${waiting > 0 && html`<${Notice} tone="warn"><a href="/console/approvals" data-control="aside.waiting">${plural(waiting, "request")} about it or from it</a> waiting for a human.<//>`}
     <div class="row"><a class="button primary" href=${`/console/workspaces/${workspace.id}`} data-control="aside.open">Open</a><a class="button" href=${`/console/workspaces/${workspace.id}/chat`} data-control="aside.chat">Chat</a><a class="button" href=${`/console/workspaces/${workspace.id}/secrets`} data-control="aside.secrets">Secrets</a></div>
     <div class="row"><${Button} control="aside.create" icon="plus" why=${may(role, "workspace.create") ? null : whyNot(role, "workspace.create")} onClick=${onCreate}>New below<//>

@@ -2,21 +2,28 @@
 // twice. While the agent is busy or draining, messages wait, and can be taken back.
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "../lib/html.js";
 import { attemptKey, get, isHeld, post } from "../lib/api.js";
-import { listen } from "../lib/live.js";
+import { listen, readReplies } from "../lib/live.js";
 import * as concerns from "../lib/events.js";
 import { may, whyNot } from "../lib/roles.js";
 import { duration, plural } from "../lib/format.js";
 import { Markdown } from "../lib/markdown.js";
 import { Badge } from "./state.js";
-import { Button, Empty, Loading, Notice, Problem, Since, When } from "./basic.js";
+import { Button, Empty, Loading, Notice, Problem, Since, useAction, When } from "./basic.js";
 import { sayOutcome } from "./toast.js";
 import { drafts } from "../lib/drafts.js";
 
 const PAGE = 100;
 
-/** The conversation, kept current: `{messages, error, ready}`. */
+/** What was known and what came, each message once, in order. */
+function merged(known, came) {
+  const all = new Map(known.map((message) => [message.id, message]));
+  for (const message of came) all.set(message.id, message);
+  return [...all.values()].sort((a, b) => a.position - b.position);
+}
+
+/** The conversation, kept current: `{messages, error, ready, more, older}`; `older()` fetches what was said before. */
 function useConversation(id) {
-  const [state, set] = useState({ messages: [], error: null, ready: false });
+  const [state, set] = useState({ messages: [], error: null, ready: false, more: false });
   useEffect(() => {
     let over = false;
     let timer = null;
@@ -33,9 +40,8 @@ function useConversation(id) {
         const page = await get(`/workspaces/${id}/messages?limit=${PAGE}`);
         if (!over) {
           set((old) => {
-            const merged = new Map(old.messages.map((message) => [message.id, message]));
-            for (const message of page.messages) merged.set(message.id, message);
-            return { messages: [...merged.values()].sort((a, b) => a.position - b.position), error: null, ready: true };
+            const more = old.messages.length > 0 ? old.more : page.messages.length === PAGE;
+            return { messages: merged(old.messages, page.messages), error: null, ready: true, more };
           });
         }
       } catch (error) {
@@ -61,24 +67,45 @@ function useConversation(id) {
       stop();
     };
   }, [id]);
-  return state;
+  const older = async () => {
+    const page = await get(`/workspaces/${id}/messages?limit=${PAGE}&before=${state.messages[0].position}`);
+    set((old) => ({ ...old, messages: merged(old.messages, page.messages), more: page.messages.length === PAGE }));
+  };
+  return { ...state, older };
+}
+
+/** What the agent has written so far, of the message it works on: `{message_id, text}`. */
+function useReplySoFar(id) {
+  const [soFar, set] = useState(null);
+  useEffect(() => readReplies((reply) => reply.workspace_id === id && set(reply)), [id]);
+  return soFar;
 }
 
 export function Chat({ workspace, role, me }) {
-  const { messages, error, ready } = useConversation(workspace.id);
+  const soFar = useReplySoFar(workspace.id);
+  const { messages, error, ready, more, older } = useConversation(workspace.id);
+  const earlier = useAction(async () => {
+    // What is read stays where it is while the rest comes above it.
+    below.current = list.current.scrollHeight - list.current.scrollTop;
+    await older();
+  });
   const [text, setText] = useState(drafts.get(workspace.id));
   const [attempt, setAttempt] = useState(attemptKey);
   const [sending, setSending] = useState({ busy: false, error: null });
   const list = useRef(null);
   const input = useRef(null);
   const near = useRef(true);
+  const below = useRef(null);
   const allowed = may(role, "message.send");
 
   useEffect(() => drafts.set(workspace.id, text), [text]);
   const last = messages.at(-1);
   useLayoutEffect(() => {
-    if (near.current && list.current) list.current.scrollTop = list.current.scrollHeight;
-  }, [messages.length, last?.status, last?.reply]);
+    if (!list.current) return;
+    if (below.current !== null) list.current.scrollTop = list.current.scrollHeight - below.current;
+    else if (near.current) list.current.scrollTop = list.current.scrollHeight;
+    below.current = null;
+  }, [messages.length, last?.status, last?.reply, soFar]);
 
   const send = async (event) => {
     event?.preventDefault();
@@ -101,7 +128,7 @@ export function Chat({ workspace, role, me }) {
     if (event.key === "Enter" && !event.shiftKey && !event.isComposing) send(event);
   };
   const busy = workspace.turn_since || workspace.queued > 0;
-  const stopped = ["paused", "failed", "offline"].includes(workspace.status);
+  const waits = whyItWaits(workspace);
   return html`<section class="chat" aria-label=${`Conversation with ${workspace.name}`}>
     <div class="chat-list" ref=${list} tabindex="0" role="log" aria-label="Messages" onScroll=${(event) => {
       const { scrollTop, scrollHeight, clientHeight } = event.currentTarget;
@@ -109,16 +136,23 @@ export function Chat({ workspace, role, me }) {
     }}>
       ${!ready && html`<${Loading} what="Loading the conversation" />`}
       ${ready && messages.length === 0 && !error && html`<${Empty} icon="chat" title=${`Nothing has been said to ${workspace.name} yet`}><p>Ask it something. It answers when it has worked on your message; you can leave meanwhile.</p><//>`}
-      ${messages.length >= PAGE && html`<p class="fine center">The newest ${messages.length} messages are shown. <a href=${`/console/workspaces/${workspace.id}/activity`} data-control="chat.older">Older ones are in the activity.</a></p>`}
-      ${messages.map((message) => html`<${Message} key=${message.id} message=${message} workspace=${workspace} mine=${message.from.kind === "operator" && message.from.id === me.id} allowed=${allowed} />`)}
+      ${more && html`<p class="fine center">The newest ${messages.length} messages are shown. <${Button} control="chat.older" kind="ghost" busy=${earlier.busy} onClick=${earlier.run}>Show older ones<//></p><${Problem} error=${earlier.error} />`}
+      ${messages.map((message) => html`<${Message} key=${message.id} message=${message} workspace=${workspace} mine=${message.from.kind === "operator" && message.from.id === me.id} allowed=${allowed} soFar=${soFar?.message_id === message.id ? soFar.text : ""} />`)}
       <${Problem} error=${error} />
     </div>
-    ${stopped && html`<${Notice} tone="warn">${workspace.name} is ${workspace.status}${workspace.status_reason ? ` (${workspace.status_reason})` : ""}. What you send waits until it runs again.<//>`}
+    ${waits && html`<${Notice} tone="warn">${waits} What you send waits until it runs.<//>`}
     <form class="composer" onSubmit=${send}><${Problem} error=${sending.error} />
       <label class="hidden-text" for="composer">Message to ${workspace.name}</label>
       <textarea id="composer" ref=${input} rows="3" data-control="chat.text" value=${text} placeholder=${busy ? `${workspace.name} is busy; your message waits its turn` : `Message ${workspace.name}`} onInput=${(event) => setText(event.currentTarget.value)} onKeyDown=${keys} readonly=${!allowed}></textarea>
       <div class="row"><span class="fine grow">Enter sends, Shift+Enter begins a line.${workspace.queued > 0 && ` ${plural(workspace.queued, "message")} waiting.`}</span>
         <${Button} control="chat.send" kind="primary" icon="send" type="submit" busy=${sending.busy} why=${!allowed ? whyNot(role, "message.send") : !text.trim() ? "Nothing is written yet." : null}>Send<//></div></form></section>`;
+}
+
+/** Why nothing that is sent is worked on now, or null. */
+function whyItWaits({ name, runtime, status, status_reason: reason }) {
+  if (runtime === "external" && status === "provisioning") return `${name} runs elsewhere and has not been heard yet.`;
+  if (!["paused", "failed", "offline"].includes(status)) return null;
+  return `${name} ${runtime === "external" ? "runs elsewhere and " : ""}is ${status}${reason ? ` (${reason})` : ""}.`;
 }
 
 const STATUS = {
@@ -129,7 +163,7 @@ const STATUS = {
   cancelled: { tone: "muted", icon: "undo", word: "taken back" },
 };
 
-function Message({ message, workspace, mine, allowed }) {
+function Message({ message, workspace, mine, allowed, soFar }) {
   const [state, set] = useState({ busy: false, error: null });
   const cancel = async () => {
     set({ busy: true, error: null });
@@ -150,5 +184,6 @@ function Message({ message, workspace, mine, allowed }) {
       ${body}
       ${message.status === "queued" && allowed && html`<div class="row"><${Button} control="chat.cancel" kind="ghost" icon="undo" busy=${state.busy} onClick=${cancel}>Take back<//></div>`}
       <${Problem} error=${state.error} /></article>
+    ${message.status === "delivered" && soFar && html`<article class="message theirs" data-writing=${message.id}><header><strong>${workspace.name}</strong> <${Badge} tone="info" icon="edit">is writing<//></header><${Markdown} text=${soFar} /></article>`}
     ${(reply || message.error) && html`<article class="message theirs"><header><strong>${workspace.name}</strong> <span class="fine">${message.ended_at && html`<${When} at=${message.ended_at} />`}</span></header>${reply}${message.error && html`<${Notice} tone="bad">${message.error}<//>`}</article>`}`;
 }

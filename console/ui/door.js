@@ -1,6 +1,7 @@
 // Before somebody is signed in: the first owner's claim, an invitation, the sign-in.
 import { html, useRef, useState } from "../lib/html.js";
 import { session, loadSession, post } from "../lib/api.js";
+import { announceSignIn } from "../lib/live.js";
 import { forget } from "../lib/query.js";
 import { go } from "../lib/route.js";
 import { Button, Field, Notice, Problem, useAction } from "./basic.js";
@@ -13,6 +14,7 @@ function Door({ title, children }) {
 
 async function signedIn() {
   await loadSession();
+  announceSignIn();
   forget();
 }
 

@@ -28,8 +28,8 @@ export function whoAgrees(requirements = []) {
   }).join(" and ");
 }
 
-/** The plan of a change: allowed, held or refused, and whom it touches. */
-export function PlanView({ of, quiet }) {
+/** The plan of a change: allowed, held or refused, and whom it touches; `file` when only files of theirs change. */
+export function PlanView({ of, quiet, file }) {
   if (of.error) return html`<${Problem} error=${of.error} />`;
   if (!of.plan) return html`<p class="fine" role="status"><span class="spinner" aria-hidden="true"></span> Asking what this would do…</p>`;
   const { decision, impact, consequences, requirements, refusal } = of.plan;
@@ -41,7 +41,7 @@ export function PlanView({ of, quiet }) {
       <p class="fine"><code>${code}</code>${of.plan.rule && html` · rule <code>${of.plan.rule}</code>`}</p><//>`;
   }
   return html`<div class="plan" role="status">${decision === "hold" && html`<${Notice} tone="warn"><p>This is not done at once: it waits for ${whoAgrees(requirements)}.</p><//>`}
-    ${!quiet && html`<h3>What this does</h3>`}<${ImpactList} impact=${impact ?? []} consequences=${consequences ?? []} /></div>`;
+    ${!quiet && html`<h3>What this does</h3>`}<${ImpactList} impact=${(impact ?? []).map((one) => (file && one.takes !== "nothing" ? { ...one, takes: "file" } : one))} consequences=${consequences ?? []} /></div>`;
 }
 
 /**

@@ -8,6 +8,7 @@ import { duration, plural, words } from "../lib/format.js";
 import { Answer, Button, Notice, Problem, Since, When } from "./basic.js";
 import { WorkspaceActions } from "./workspace_actions.js";
 import { EditWorkspace } from "./workspace_forms.js";
+import { stateOf } from "./state.js";
 import { go } from "../lib/route.js";
 
 export function Overview({ workspace, organisation, role }) {
@@ -20,7 +21,7 @@ export function Overview({ workspace, organisation, role }) {
   return html`<div class="stack">
     ${workspace.restart_debt && html`<${Notice} tone="warn"><p><strong>Restart debt.</strong> It runs on generation ${workspace.observed_generation}; ${workspace.desired_generation} is current. ${root ? "The root agent is never restarted by itself: apply the changes when it suits." : "It restarts at the end of its turn."}</p><//>`}
     <div class="grid"><section class="card" aria-label="State"><header><h2>State</h2><${Button} control="overview.edit" icon="edit" why=${may(role, "workspace.configure", root) ? null : whyNot(role, "workspace.configure", root)} onClick=${() => setEditing(true)}>Change<//></header>
-      <dl class="facts"><dt>Now</dt><dd>${words(workspace.status)}${workspace.status_reason && `: ${workspace.status_reason}`}</dd>
+      <dl class="facts"><dt>Now</dt><dd>${stateOf(workspace.status).word}${workspace.status_reason && `: ${workspace.status_reason}`}</dd>
         <dt>Turn</dt><dd>${workspace.turn_since ? html`running for <${Since} at=${workspace.turn_since}>${duration}<//>` : "none"}</dd>
         <dt>Queue</dt><dd>${plural(workspace.queued, "message")} waiting</dd>
         <dt>Wanted</dt><dd>${workspace.desired_state}${workspace.draining_since && html`, draining since <${When} at=${workspace.draining_since} />`}</dd>

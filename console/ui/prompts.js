@@ -3,8 +3,7 @@
 import { html, useEffect, useRef, useState } from "../lib/html.js";
 import { ask, loadSession, post, session } from "../lib/api.js";
 import { listen } from "../lib/live.js";
-import { useSignal } from "../lib/signal.js";
-import { signal } from "../lib/signal.js";
+import { signal, useSignal } from "../lib/signal.js";
 import { Button, Dialog, Field, Problem, useAction } from "./basic.js";
 import { SignInForm } from "./door.js";
 import { passkeysHere, stepUpWithPasskey } from "../lib/passkey.js";
@@ -33,6 +32,11 @@ ask.stepUp = () => need("step up");
 // The stream notices first when nobody asks for anything.
 listen((event) => {
   if (event.type === "signed out" && session.get()) need("sign in");
+});
+
+// Signed in again, here or in another window.
+session.watch((who) => {
+  if (who && open.get()?.kind === "sign in") open.get().close(true);
 });
 
 const AGAIN = { email: "again.email", password: "again.password", submit: "again.submit", passkey: "again.passkey" };

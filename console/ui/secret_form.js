@@ -29,6 +29,9 @@ export function SecretForm({ scope, secret, renew, known, name, onClose }) {
   const path = basePath(scope);
   const bytes = size.encode(value).length;
   const taken = !fixed && known.some((one) => one.key === key && one.origin !== "inherited" && one.state === "live");
+  // Files are replaced under a running agent; what was a variable before is gone only with a restart.
+  const before = known.find((one) => one.key === key && one.state === "live");
+  const onlyFile = delivery === "file" && (!before || before.delivery === "file");
   const keyError = key && !KEY.test(key) ? "Capital letters, digits and underscores; not a digit first." : null;
   const valueError = bytes > VALUE_BYTES_MAX ? `At most 64 KiB; this is ${Math.ceil(bytes / 1024)} KiB.` : null;
   const complete = KEY.test(key) && value !== "" && !valueError;
@@ -69,7 +72,7 @@ export function SecretForm({ scope, secret, renew, known, name, onClose }) {
     <${Field} label="What it is for" control="secret-form.description" value=${description} onInput=${setDescription} maxlength="500" />
     <${Field} label="Why it changes" control="secret-form.reason" value=${reason} onInput=${setReason} maxlength="500" hint="Stays in the history." />
     <${Check} label="Only store it; activate it later" control="secret-form.staged" checked=${staged} onChange=${setStaged} />
-    ${complete && html`<${PlanView} of=${planned} />`}
+    ${complete && html`<${PlanView} of=${planned} file=${onlyFile} />`}
     <${Problem} error=${act.error} />
     <div class="actions"><${Button} control="secret-form.cancel" onClick=${close}>Cancel<//><${Button} control="secret-form.save" kind="primary" type="submit" busy=${act.busy} why=${why}>${planned.plan?.decision === "hold" ? "Ask for approval" : "Save"}<//></div></form>${leaving.question}<//>`;
 }

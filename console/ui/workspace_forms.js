@@ -25,7 +25,7 @@ export function commandWords(text) {
 const quoted = (command) => (command ?? []).map((word) => (/[\s"']/.test(word) ? `"${word.replace(/(["\\])/g, "\\$1")}"` : word)).join(" ");
 
 function runtimeOf(form) {
-  const limits = form.memory ? { memory_mb: Number(form.memory) } : {};
+  const limits = { ...form.was?.limits, memory_mb: form.memory ? Number(form.memory) : undefined };
   switch (form.run) {
     case "default":
       return undefined;
@@ -38,16 +38,22 @@ function runtimeOf(form) {
     case "command":
       return { kind: "process", agent: { mind: "command", command: commandWords(form.command) }, limits };
     case "container":
-      return { kind: "container", image: form.image, agent: form.command ? { mind: "command", command: commandWords(form.command) } : { mind: "echo" }, limits };
+      return { kind: "container", image: form.image, agent: inContainer(form), limits };
     default: {
-      const agent = { mind: "model", model: form.model, base_url: form.baseUrl };
-      if (form.key) agent.key = form.key;
+      const kept = form.was?.agent?.mind === "model" ? form.was.agent : {};
+      const agent = { ...kept, mind: "model", model: form.model, base_url: form.baseUrl, key: form.key || undefined };
       return { kind: "process", agent, limits };
     }
   }
 }
 
-/** What the form shows of a runtime that is there. */
+/** What runs in a container: what did, as long as nobody writes another command. */
+function inContainer({ command, was }) {
+  if (was?.kind === "container" && command === quoted(was.agent?.command)) return was.agent;
+  return command ? { mind: "command", command: commandWords(command) } : { mind: "echo" };
+}
+
+/** What the form shows of a runtime that is there; what it has no field for, it keeps. */
 function formOf(spec) {
   if (!spec) return { run: "default" };
   if (spec.kind === "external") return { run: "external" };
@@ -60,6 +66,7 @@ function formOf(spec) {
     baseUrl: agent.base_url ?? "",
     key: agent.key ?? "",
     memory: spec.limits?.memory_mb ? String(spec.limits.memory_mb) : "",
+    was: spec,
   };
 }
 

@@ -54,12 +54,12 @@ impl Cargo for Vec<SecretValue> {
 }
 
 /// The password hash of an operator to be created. Humans only, so never part of a held plan.
-pub struct NewPassword(pub(crate) String);
+pub struct NewPassword(pub(crate) Option<String>);
 
 impl NewPassword {
-    /// A hash that no password has.
-    pub fn unusable() -> Self {
-        Self("!".to_owned())
+    /// None yet: the operator chooses one, with a link.
+    pub const fn invited() -> Self {
+        Self(None)
     }
 }
 

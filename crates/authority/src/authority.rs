@@ -251,9 +251,13 @@ impl Authority {
 
     /// Hashes a password that may be chosen, or says why it may not.
     pub async fn hash_password(&self, password: String) -> Result<NewPassword, Refusal> {
+        self.password_hash(password).await.map(|hash| NewPassword(Some(hash)))
+    }
+
+    pub(crate) async fn password_hash(&self, password: String) -> Result<String, Refusal> {
         let password = zeroize::Zeroizing::new(password);
         let hash = self.hashing(move || vault::password_hash(&password)).await?;
-        hash.map(NewPassword).map_err(|error| Refusal::because(Code::PasswordTooWeak, error.to_string()))
+        hash.map_err(|error| Refusal::because(Code::PasswordTooWeak, error.to_string()))
     }
 
     pub(crate) async fn hashing<T: Send + 'static>(

@@ -397,6 +397,7 @@ fn detail(deed: &Deed) -> Map<String, Value> {
             put("role", json!(d.role));
         }
         Deed::OperatorUpdate(d) => put("operator", json!(d)),
+        Deed::OperatorInvite(d) => put("operator", json!(d)),
         Deed::PolicyAdd(d) => put("name", json!(d.name)),
         Deed::PolicyRemove(d) => put("policy", json!(d.policy)),
         Deed::AuditExport(d) => put("after", d.after.into()),

@@ -45,9 +45,9 @@ mod views;
 
 pub use act::{Act, Cargo, NewPassword};
 pub use actions::{
-    Affected, Bundle, ChangeSaved, ChangeSetSaved, Decided, Enrolment, Exported, Imported, MESSAGE_BYTES_MAX,
-    MessageTaken, MessageText, Minted, OperatorSaved, PolicySaved, Released, Revoked, Rotated, SecretDestroyed,
-    SecretGone, SecretSaved, WorkspaceRemoved, WorkspaceSaved,
+    Affected, Bundle, ChangeSaved, ChangeSetSaved, Decided, Enrolment, Exported, Imported, Invite, MESSAGE_BYTES_MAX,
+    MessageTaken, MessageText, Minted, OperatorMade, OperatorSaved, PolicySaved, Released, Revoked, Rotated,
+    SecretDestroyed, SecretGone, SecretSaved, WorkspaceRemoved, WorkspaceSaved,
 };
 pub use agents::{Restless, Surviving};
 pub use authn::Presented;

@@ -412,6 +412,18 @@ pub(crate) fn said(conn: &mut Conn, turn: TurnId) -> Result<Vec<String>, Refusal
     Ok(messages::said(conn, turn.message)?.lines().map(str::to_owned).collect())
 }
 
+/// The message that this run's open turn works on.
+pub(crate) fn worked_on(
+    conn: &mut Conn,
+    caller: &Caller,
+    workspace: WorkspaceId,
+    turn: TurnId,
+) -> Result<MessageId, Refusal> {
+    let run = boot(conn, caller, workspace)?;
+    let open = turns::running(conn, workspace)?.filter(|open| open.id == turn && open.boot == run.boot);
+    open.map(|open| open.message).ok_or_else(|| Refusal::new(Code::TurnNotFound))
+}
+
 /// Keeps the note an agent leaves for its next run.
 pub(crate) fn hand_off(cx: &mut Cx<'_>, caller: &Caller, workspace: WorkspaceId, note: &str) -> Result<(), Refusal> {
     facts::recheck(cx, caller)?;

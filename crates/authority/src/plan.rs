@@ -238,13 +238,14 @@ fn dispatch(cx: &mut Cx<'_>, row: &ApprovalRow, approved: &Approved) -> Result<E
         Deed::PolicyRemove(d) => carry_out(cx, row, approved, d),
         Deed::KeyRotate(d) => carry_out(cx, row, approved, d),
         Deed::OperatorUpdate(d) => carry_out(cx, row, approved, d),
-        // An approval is not decided by an approval; an operator's password and a bundle are not stored in a plan.
         Deed::WorkspaceApply(d) => carry_out(cx, row, approved, d),
         Deed::WorkspaceForceStop(d) => carry_out(cx, row, approved, d),
+        // An approval is not decided by an approval; an operator's password, a link and a bundle are not stored in a plan.
         Deed::MessageSend(_)
         | Deed::ApprovalDecide(_)
         | Deed::ApprovalWithdraw(_)
         | Deed::OperatorCreate(_)
+        | Deed::OperatorInvite(_)
         | Deed::EnvironmentRelease(_)
         | Deed::AuditExport(_) => Ok(Executed::void("this deed cannot be executed from a plan")),
     }

@@ -7,8 +7,8 @@ use std::{
 };
 
 use portcullis_kernel::{
-    id::{TurnId, WorkspaceId},
-    redact::Redactor,
+    id::{MessageId, TurnId, WorkspaceId},
+    redact::{RedactStream, Redactor},
     subject::Principal,
 };
 use serde_json::Value;
@@ -55,6 +55,21 @@ impl Authority {
     pub(crate) async fn replied(&self, workspace: WorkspaceId, turn: TurnId, text: String) -> Result<String, Refusal> {
         let said = self.read(move |conn, _| crate::mailbox::said(conn, turn)).await?;
         Ok(self.redactor(workspace).await?.redact_beside(&text, &said).into_owned())
+    }
+
+    /// What of a reply that is still being written may be shown: its complete lines, without values. A value that is
+    /// half written would not be known as one, so the line that is being written stays where it is.
+    pub async fn reply_so_far(
+        &self,
+        caller: &Caller,
+        workspace: WorkspaceId,
+        turn: TurnId,
+        text: String,
+    ) -> Result<(MessageId, String), Refusal> {
+        let caller = caller.clone();
+        let message = self.read(move |conn, _| crate::mailbox::worked_on(conn, &caller, workspace, turn)).await?;
+        let redactor = self.redactor(workspace).await?;
+        Ok((message, RedactStream::new().push(&redactor, text.as_bytes())))
     }
 
     /// Keys of a workspace's values that are in a text. For the store, never for whoever wrote the text.

@@ -10,7 +10,7 @@ use portcullis_kernel::{
     operator::Role,
     refusal::Code,
     scope::Scopes,
-    subject::{Principal, SystemRole},
+    subject::{Lineage, Principal, SystemRole},
     time::Timestamp,
 };
 use serde_json::{Value, json};
@@ -27,7 +27,8 @@ use crate::{
     refusal::{Answer, Refusal},
     tables::{
         credentials::{self, CredentialRow, NewCredential},
-        operators, workspaces,
+        operators::{self, OperatorRow},
+        workspaces,
     },
     vault::{self, PlainToken, TokenHash, TokenKind},
 };
@@ -198,6 +199,64 @@ pub(crate) fn redeem(cx: &mut Cx<'_>, text: &str, workspace: WorkspaceId) -> Res
     Ok(Redeemed { token, id, expires_at })
 }
 
+/// Name of the claim that an invited operator chooses a password with.
+pub(crate) const INVITE: &str = "operator invite";
+
+/// The operator that a link is for, as long as both stand. Looked at before a password is hashed as well.
+pub(crate) fn invited(conn: &mut Conn, text: &str, now: Timestamp) -> Result<(CredentialRow, OperatorRow), Refusal> {
+    let row = code(conn, text, CredentialKind::Claim, now)?;
+    let operator = match row.principal {
+        Principal::Operator(operator) if row.name == INVITE => operators::find(conn, operator)?,
+        _ => None,
+    };
+    let operator = operator.filter(|operator| operator.disabled_at.is_none());
+    operator.map(|operator| (row, operator)).ok_or_else(|| Refusal::new(Code::CredentialInvalid))
+}
+
+/// Sets the password that an invited operator chose. Whatever spoke for it before ends: who asked for another link did so
+/// because somebody else may know the old password.
+pub(crate) fn accept(cx: &mut Cx<'_>, text: &str, password_hash: &str) -> Result<OperatorRow, Refusal> {
+    let (row, operator) = invited(cx.conn, text, cx.now)?;
+    use_up(cx, &row)?;
+    let principal = Principal::Operator(operator.id);
+    let ended = credentials::revoke_principal(cx.conn, principal, "password_changed", cx.now.0)?;
+    let detail = json!({"first": operator.invited, "ended": ended});
+    choose(cx, operator.id, "invite.accept", "one_time_code", &row.lineage(), detail, password_hash)?;
+    Ok(operator)
+}
+
+/// Changes the own password. The other sessions end, and links that wait: this one has just shown what they may not know.
+pub(crate) fn change_password(cx: &mut Cx<'_>, caller: &Caller, password_hash: &str) -> Result<u64, Refusal> {
+    facts::recheck(cx, caller)?;
+    let (Principal::Operator(operator), Some(own)) = (caller.principal(), caller.credential) else {
+        return Err(Refusal::new(Code::HumanRequired));
+    };
+    let ended = credentials::revoke_others(cx.conn, operator, own, cx.now.0)?;
+    let lineage = &caller.subject.lineage;
+    choose(cx, operator, "password.change", "password", lineage, json!({"ended": ended}), password_hash)?;
+    Ok(ended)
+}
+
+fn choose(
+    cx: &mut Cx<'_>,
+    operator: OperatorId,
+    name: &str,
+    rule: &str,
+    lineage: &Lineage,
+    detail: Value,
+    password_hash: &str,
+) -> Result<(), Refusal> {
+    let principal = Principal::Operator(operator);
+    let mut event = authn::system_event(cx, name, rule);
+    event.subject_kind = principal.kind().to_owned();
+    event.subject_id = principal.id();
+    event.lineage = credentials::ids_text(&lineage.0);
+    event.detail = detail.to_string();
+    let because = cx.record(&mut event)?;
+    let mut writing = Writing::new(cx, because, principal.to_string(), None);
+    Ok(operators::set_password(&mut writing, operator, password_hash)?)
+}
+
 /// Name of the claim that makes the first operator.
 const FIRST_OPERATOR: &str = "first operator";
 
@@ -255,7 +314,7 @@ pub(crate) fn claim_operator(
     use_up(cx, &row)?;
     let caller = authn::system(cx.core, SystemRole::Bootstrap);
     let action = OperatorCreate { email, role: Role::Owner, groups: Vec::new() };
-    match gate::run(cx, &caller, action, crate::act::NewPassword(password_hash))?? {
+    match gate::run(cx, &caller, action, crate::act::NewPassword(Some(password_hash)))?? {
         Answer::Done(done) => Ok(done.value.id),
         Answer::Held(_) | Answer::Plan(_) => Err(Refusal::new(Code::Internal)),
     }

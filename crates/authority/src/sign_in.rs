@@ -71,14 +71,8 @@ impl Authority {
         self.write(meta, move |cx| session::open(cx, operator, &address, device)).await
     }
 
-    /// Re-authenticates the human of a session. Returns until when it counts.
-    pub async fn step_up(
-        &self,
-        meta: Meta,
-        caller: &Caller,
-        password: String,
-        address: &str,
-    ) -> Result<Timestamp, Refusal> {
+    /// Checks the password of the human of a session, as at the door.
+    async fn prove(&self, meta: &Meta, caller: &Caller, password: String, address: &str) -> Result<(), Refusal> {
         views::human(caller)?;
         let id = caller.principal().id();
         let email = self
@@ -87,7 +81,18 @@ impl Authority {
                 row.map(|row| row.email).ok_or_else(|| Refusal::new(Code::CredentialRevoked))
             })
             .await?;
-        self.check_password(&meta, &email, address, password).await?;
+        self.check_password(meta, &email, address, password).await.map(drop)
+    }
+
+    /// Re-authenticates the human of a session. Returns until when it counts.
+    pub async fn step_up(
+        &self,
+        meta: Meta,
+        caller: &Caller,
+        password: String,
+        address: &str,
+    ) -> Result<Timestamp, Refusal> {
+        self.prove(&meta, caller, password, address).await?;
         let caller = caller.clone();
         self.write(meta, move |cx| session::step_up(cx, &caller)).await
     }
@@ -140,8 +145,37 @@ impl Authority {
         let token = zeroize::Zeroizing::new(token);
         let (presented, now) = (token.clone(), self.now());
         self.read(move |conn, _| session::first_operator_claim(conn, &presented, now).map(drop)).await?;
-        let hash = self.hash_password(password).await?.0;
+        let hash = self.password_hash(password).await?;
         self.write(meta, move |cx| session::claim_operator(cx, &token, email, hash)).await
+    }
+
+    /// Sets the password that an invited operator chose. Returns the operator.
+    pub async fn accept_invite(
+        &self,
+        meta: Meta,
+        token: String,
+        password: String,
+    ) -> Result<views::OperatorView, Refusal> {
+        let token = zeroize::Zeroizing::new(token);
+        let (presented, now) = (token.clone(), self.now());
+        // Whoever has no link must not cost a core and 19 MiB.
+        self.read(move |conn, _| session::invited(conn, &presented, now).map(drop)).await?;
+        let hash = self.password_hash(password).await?;
+        self.write(meta, move |cx| session::accept(cx, &token, &hash).map(views::operator)).await
+    }
+
+    /// Changes the own password. Returns how many other sessions and links ended.
+    pub async fn change_password(
+        &self,
+        meta: Meta,
+        caller: &Caller,
+        current: String,
+        new: String,
+        address: &str,
+    ) -> Result<u64, Refusal> {
+        self.prove(&meta, caller, current, address).await?;
+        let (caller, hash) = (caller.clone(), self.password_hash(new).await?);
+        self.write(meta, move |cx| session::change_password(cx, &caller, &hash)).await
     }
 
     /// Hands a minted token to the human who claims it, once.

@@ -344,6 +344,11 @@ deeds! {
         /// Disable or enable.
         disabled: Option<bool>,
     }
+    /// Give an operator a link to choose a password with, the first or another.
+    OperatorInvite {
+        /// Whom.
+        operator: OperatorId,
+    }
     /// Add a policy.
     PolicyAdd {
         /// Its name.

@@ -91,6 +91,8 @@ verbs! {
     OperatorCreate = "operator.create", Scope::Govern;
     /// Change an operator's role or groups, disable one.
     OperatorUpdate = "operator.update", Scope::Govern;
+    /// Give an operator a link to choose a password with.
+    OperatorInvite = "operator.invite", Scope::Govern;
     /// Add a policy.
     PolicyAdd = "policy.add", Scope::Govern;
     /// Remove a policy operators added.

@@ -71,6 +71,7 @@ fn human_only(verb: Verb) -> bool {
             | ApprovalDecide
             | OperatorCreate
             | OperatorUpdate
+            | OperatorInvite
             | PolicyAdd
             | PolicyRemove
             | KeyRotate

@@ -111,8 +111,14 @@ const ROOT_CHANGES: [Verb; 6] = [
     Verb::WorkspaceResume,
     Verb::WorkspaceRemove,
 ];
-const GOVERNING: [Verb; 5] =
-    [Verb::OperatorCreate, Verb::OperatorUpdate, Verb::PolicyAdd, Verb::PolicyRemove, Verb::KeyRotate];
+const GOVERNING: [Verb; 6] = [
+    Verb::OperatorCreate,
+    Verb::OperatorUpdate,
+    Verb::OperatorInvite,
+    Verb::PolicyAdd,
+    Verb::PolicyRemove,
+    Verb::KeyRotate,
+];
 
 #[test]
 fn no_agent_and_no_service_changes_what_reaches_the_root() {

@@ -4,17 +4,19 @@
 //! is gone, or ahead of the log, a `reset` tells the client to load its state anew. Who listens is looked at again with
 //! every batch: a revoked session ends its stream.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{body::Bytes, response::Response};
 use futures_util::stream;
 use portcullis_authority::{Authority, Refusal};
 use portcullis_kernel::{refusal::Code, scope::Scope};
+use serde_json::json;
 use tokio::sync::watch;
 
 use crate::{
     app::stops,
     call::{Call, event_stream},
+    live::{Live, SoFar},
     presence::Presence,
 };
 
@@ -23,8 +25,16 @@ const BATCH: i64 = 256;
 /// A comment is sent this often, so that a dead connection is noticed; other replicas' events are looked for as often.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
+/// How often replies that are being written are shown at most.
+const WRITING_EVERY: Duration = Duration::from_millis(150);
+
 struct Listener {
     authority: Authority,
+    live: Arc<Live>,
+    /// Humans only: to a program, a marker in what it made an agent repeat would say that its guess is a value.
+    writing: Option<watch::Receiver<u64>>,
+    shown: u64,
+    look_again: tokio::time::Instant,
     presence: Presence,
     committed: watch::Receiver<i64>,
     stopping: watch::Receiver<bool>,
@@ -52,8 +62,45 @@ pub(crate) async fn stream(call: Call) -> Result<Response, Refusal> {
     let presence = Presence::of(&call)?;
     let committed = authority.committed();
     let stopping = call.app.stopping.subscribe();
-    let listener = Listener { authority, presence, committed, stopping, after, first: true };
+    let live = Arc::clone(&call.app.live);
+    let writing = caller.is_operator().then(|| live.writing());
+    let look_again = tokio::time::Instant::now();
+    let listener =
+        Listener { authority, live, writing, shown: 0, look_again, presence, committed, stopping, after, first: true };
     Ok(event_stream(stream::unfold(listener, next)))
+}
+
+impl Listener {
+    /// Replies that have grown. They are no events: nothing keeps them, and they move no position.
+    fn written(&mut self) -> Option<String> {
+        let writing = self.writing.as_mut()?;
+        if tokio::time::Instant::now() < self.look_again {
+            return None;
+        }
+        writing.mark_unchanged();
+        let (replies, shown) = self.live.written_after(self.shown);
+        self.shown = shown;
+        if replies.is_empty() {
+            return None;
+        }
+        self.look_again = tokio::time::Instant::now() + WRITING_EVERY;
+        let show = |reply: SoFar| {
+            let data = json!({"workspace_id": reply.workspace, "message_id": reply.message, "text": reply.text});
+            format!("event: turn.progress\ndata: {data}\n\n")
+        };
+        Some(replies.into_iter().map(show).collect())
+    }
+}
+
+/// Waits until a reply has grown and may be shown; for ever where none is.
+async fn written(writing: &mut Option<watch::Receiver<u64>>, look_again: tokio::time::Instant) {
+    let Some(writing) = writing else { return std::future::pending().await };
+    if writing.changed().await.is_err() {
+        return std::future::pending().await;
+    }
+    // Noticed, not seen: whoever looks now must still find it changed.
+    writing.mark_changed();
+    tokio::time::sleep_until(look_again).await;
 }
 
 async fn next(mut listener: Listener) -> Option<(Result<Bytes, Infallible>, Listener)> {
@@ -84,7 +131,11 @@ async fn next(mut listener: Listener) -> Option<(Result<Bytes, Infallible>, List
         if moved {
             continue;
         }
+        if let Some(text) = listener.written() {
+            return Some((Ok(Bytes::from(text)), listener));
+        }
         tokio::select! {
+            () = written(&mut listener.writing, listener.look_again) => {}
             changed = listener.committed.changed() => changed.ok()?,
             // The client comes back to whoever serves then.
             () = stops(&mut listener.stopping) => return None,

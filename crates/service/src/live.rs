@@ -7,8 +7,8 @@ use std::{
     time::Instant,
 };
 
-use portcullis_kernel::id::{BootId, WorkspaceId};
-use tokio::sync::Notify;
+use portcullis_kernel::id::{BootId, MessageId, WorkspaceId};
+use tokio::sync::{Notify, watch};
 
 /// When a working loop was last heard, and what it said.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -26,11 +26,31 @@ pub struct Pulse {
 const TROUBLED_FROM: f64 = 0.5;
 const WELL_BELOW: f64 = 0.1;
 
-/// Pulses and waiting agents, by workspace.
+/// A reply that is being written, as far as it may be shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SoFar {
+    /// In whose turn.
+    pub(crate) workspace: WorkspaceId,
+    /// The message it answers.
+    pub(crate) message: MessageId,
+    /// All of it until now.
+    pub(crate) text: String,
+}
+
+/// Replies that are being written, each with the number of its last change.
+#[derive(Default)]
+struct Replies {
+    changes: u64,
+    of: HashMap<WorkspaceId, (u64, SoFar)>,
+}
+
+/// Pulses, waiting agents and replies that are being written, by workspace.
 #[derive(Default)]
 pub struct Live {
     pulses: Mutex<HashMap<WorkspaceId, Pulse>>,
     waiting: Mutex<HashMap<WorkspaceId, Arc<Notify>>>,
+    replies: Mutex<Replies>,
+    written: watch::Sender<u64>,
 }
 
 impl Live {
@@ -65,10 +85,41 @@ impl Live {
         }
     }
 
+    /// Notes how far a reply has come.
+    pub(crate) fn writes(&self, reply: SoFar) {
+        let mut replies = self.replies.lock().unwrap_or_else(PoisonError::into_inner);
+        if replies.of.get(&reply.workspace).is_some_and(|(_, known)| *known == reply) {
+            return;
+        }
+        replies.changes += 1;
+        let change = replies.changes;
+        replies.of.insert(reply.workspace, (change, reply));
+        drop(replies);
+        self.written.send_replace(change);
+    }
+
+    /// The turn has ended: what was written is the reply, or nothing.
+    pub(crate) fn wrote(&self, workspace: WorkspaceId) {
+        self.replies.lock().unwrap_or_else(PoisonError::into_inner).of.remove(&workspace);
+    }
+
+    /// Tells the number of the last change of any reply.
+    pub(crate) fn writing(&self) -> watch::Receiver<u64> {
+        self.written.subscribe()
+    }
+
+    /// Replies that have changed after this change, and the number to ask with next.
+    pub(crate) fn written_after(&self, change: u64) -> (Vec<SoFar>, u64) {
+        let replies = self.replies.lock().unwrap_or_else(PoisonError::into_inner);
+        let newer = replies.of.values().filter(|(at, _)| *at > change).map(|(_, reply)| reply.clone());
+        (newer.collect(), replies.changes)
+    }
+
     /// Forgets a workspace that is gone.
     pub fn forget(&self, workspace: WorkspaceId) {
         self.pulses.lock().unwrap_or_else(PoisonError::into_inner).remove(&workspace);
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&workspace);
+        self.wrote(workspace);
     }
 }
 

@@ -231,6 +231,14 @@ pub(crate) struct ClaimWork {
     pub(crate) wait_s: u64,
 }
 
+/// A reply that is still being written.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Progress {
+    /// All of it until now, at most 64 KiB. People see its complete lines.
+    pub(crate) reply: String,
+}
+
 /// How a turn ended.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -400,6 +408,23 @@ pub(crate) struct Claim {
     pub(crate) password: SecretInput,
 }
 
+/// Choose a password, with a link.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Accept {
+    pub(crate) token: SecretInput,
+    pub(crate) password: SecretInput,
+}
+
+/// Change the own password.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ChangePassword {
+    /// The one so far.
+    pub(crate) password: SecretInput,
+    pub(crate) new_password: SecretInput,
+}
+
 /// Claim a minted token.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -412,7 +437,8 @@ pub(crate) struct ClaimToken {
 #[serde(deny_unknown_fields)]
 pub(crate) struct CreateOperator {
     pub(crate) email: Email,
-    pub(crate) password: SecretInput,
+    /// Without one the operator is invited, and chooses.
+    pub(crate) password: Option<SecretInput>,
     pub(crate) role: Role,
     #[serde(default)]
     pub(crate) groups: Vec<DisplayName>,

@@ -93,3 +93,184 @@ fn people_see_and_end_their_own_sessions_and_no_others() {
         world
     });
 }
+
+const CHOSEN: &str = "a password that was chosen";
+
+/// Asserts that `act` is refused, and that nothing came of it; `logged` entries of the log are all.
+async fn untouched(world: &World, logged: i64, act: impl Future<Output = world::Answer>) -> world::Answer {
+    let before = state(&world.db);
+    let rows = world.db.rows()["audit"];
+    let answer = act.await;
+    assert!(answer.status >= 400, "{}", answer.text);
+    assert_eq!(state(&world.db), before, "{}", answer.text);
+    assert_eq!(world.db.rows()["audit"], rows + logged, "{}", answer.text);
+    answer
+}
+
+async fn log_in(world: &World, email: &str, password: &str) -> world::Answer {
+    world.nobody().post("/auth/login", json!({"email": email, "password": password})).await
+}
+
+/// The operator as the list shows it.
+async fn listed(world: &World, email: &str) -> Value {
+    let list = world.owner().get("/operators").await;
+    let list = list.status(200).json.as_array().expect("a list").clone();
+    list.into_iter().find(|operator| operator["email"] == email).expect("the operator")
+}
+
+#[test]
+fn an_invited_operator_chooses_a_password_once_and_in_time() {
+    each_engine(Config::default(), async |world| {
+        let (owner, nobody) = (world.owner(), world.nobody());
+        let body = json!({"email": "new@example.org", "role": "approver"});
+        let made = owner.post("/operators", body.clone()).await;
+        let (id, first) = (made.status(201).member("id"), made.member("invite_token"));
+        assert_eq!((made.member("email"), made.member("role")), ("new@example.org".into(), "approver".into()));
+        assert_eq!(made.member("expires_at"), "2026-06-12T00:08:00Z");
+        let shown = listed(&world, "new@example.org").await;
+        assert_eq!((&shown["invited"], &shown["last_login_at"]), (&json!(true), &Value::Null));
+        // Nobody has no password.
+        for password in ["!", "", CHOSEN] {
+            untouched(&world, 1, log_in(&world, "new@example.org", password)).await.refused(401, "LOGIN_FAILED");
+        }
+        let accept = |token: &str, password: &str| {
+            let body = json!({"token": token, "password": password});
+            let nobody = nobody.clone();
+            async move { nobody.post("/auth/accept", body).await }
+        };
+        untouched(&world, 0, accept(&first, "short")).await.refused(422, "PASSWORD_TOO_WEAK");
+        // The link is nothing else.
+        let link = json!({"token": first, "email": "x@example.org", "password": CHOSEN});
+        untouched(&world, 0, nobody.post("/auth/claim", link)).await.refused(401, "CREDENTIAL_INVALID");
+        let link = json!({"claim_token": first});
+        untouched(&world, 0, owner.post("/auth/token-claims", link)).await.refused(401, "CREDENTIAL_INVALID");
+        let link = json!({"id": world.root(), "code": first});
+        untouched(&world, 0, nobody.post("/registry/register", link)).await.refused(401, "CREDENTIAL_INVALID");
+        untouched(&world, 0, world.bearer(&first).get("/workspaces")).await.refused(401, "CREDENTIAL_INVALID");
+        // Another link ends the first.
+        let again = owner.post(&format!("/operators/{id}/invite"), json!({})).await;
+        let second = again.status(201).member("invite_token");
+        assert_eq!(again.member("expires_at"), "2026-06-12T00:08:00Z");
+        assert!(again.json["audit_id"].is_i64() && first != second);
+        untouched(&world, 0, accept(&first, CHOSEN)).await.refused(401, "CREDENTIAL_REVOKED");
+        let (accepted, changed) = world.changed(accept(&second, CHOSEN)).await;
+        let words = json!({"id": id, "email": "new@example.org", "role": "approver"});
+        assert_eq!(accepted.status(200).json, words);
+        World::only_audited(&changed);
+        untouched(&world, 0, accept(&second, "another password then")).await.refused(401, "CREDENTIAL_REVOKED");
+        assert_eq!(listed(&world, "new@example.org").await["invited"], false);
+        world.advance(1_000);
+        log_in(&world, "new@example.org", CHOSEN).await.status(200);
+        assert_eq!(listed(&world, "new@example.org").await["last_login_at"], "2026-06-11T00:08:01Z");
+        let log = world.audit("event=invite.accept").await;
+        assert_eq!((log.len(), &log[0]["subject"]), (1, &json!({"kind": "operator", "id": id})));
+        // Nothing of it is anywhere: not the links, not the password.
+        let everything = format!("{:?}", probe::dump(&world.db));
+        for secret in [first.as_str(), &second, CHOSEN] {
+            assert!(!everything.contains(secret));
+        }
+        // A day is too late, and a disabled operator is not invited.
+        let third = owner.post(&format!("/operators/{id}/invite"), json!({})).await.status(201).member("invite_token");
+        world.advance(24 * 60 * 60 * 1000);
+        untouched(&world, 0, accept(&third, "another password then")).await.refused(401, "CREDENTIAL_EXPIRED");
+        let owner = world.log_in("owner@example.org").await;
+        let last = owner.post(&format!("/operators/{id}/invite"), json!({})).await.status(201).member("invite_token");
+        owner.patch(&format!("/operators/{id}"), json!({"disabled": true})).await.status(200);
+        untouched(&world, 0, accept(&last, "another password then")).await.refused(401, "CREDENTIAL_REVOKED");
+        let path = format!("/operators/{id}/invite");
+        untouched(&world, 1, owner.post(&path, json!({}))).await.refused(409, "CONFLICT");
+        world
+    });
+}
+
+#[test]
+fn only_owners_invite_and_a_new_link_is_the_way_back_in() {
+    each_engine(Config::default(), async |world| {
+        let forgetful = world.operator("forgetful@example.org", Role::Approver, &[]).await;
+        let id = listed(&world, "forgetful@example.org").await["id"].as_str().expect("an id").to_owned();
+        let path = format!("/operators/{id}/invite");
+        let body = || json!({"email": "new@example.org", "role": "owner"});
+        let target = world.workspace("target").await;
+        let service = world.bearer(&world.org_token(&world.owner(), json!({"name": "a program"})).await);
+        let agent = world.agent_of(&target).await;
+        for program in [&world.admin(), &agent, &service] {
+            for act in [program.post(&path, json!({})), program.post("/operators", body())] {
+                let refused = untouched(&world, 1, act).await;
+                assert!(matches!(refused.code(), "HUMAN_REQUIRED" | "NOT_FOUND" | "SCOPE_MISSING"), "{}", refused.text);
+                assert!(!refused.text.contains("invite_token"));
+            }
+        }
+        for role in [Role::Approver, Role::Member, Role::Auditor] {
+            let other = world.operator(&format!("{}@example.org", role.as_str()), role, &[]).await;
+            untouched(&world, 1, other.post(&path, json!({}))).await.refused(403, "ROLE_REQUIRED");
+            untouched(&world, 1, other.post("/operators", body())).await.refused(403, "ROLE_REQUIRED");
+        }
+        let fresh = world.log_in_only("owner@example.org").await;
+        untouched(&world, 1, fresh.post(&path, json!({}))).await.refused(403, "STEP_UP_REQUIRED");
+        let nobody = format!("/operators/{}/invite", world.root());
+        untouched(&world, 1, world.owner().post(&nobody, json!({}))).await.refused(404, "NOT_FOUND");
+        untouched(&world, 0, world.owner().post(&path, json!({"role": "owner"}))).await.status(422);
+        let plan = world.owner().post(&format!("{path}?dry_run=true"), json!({})).await;
+        assert_eq!(plan.status(200).json["decision"], "allow");
+        assert!(!plan.text.contains("token"), "{}", plan.text);
+        // What is asked twice under one key is told without the link, and the link stands.
+        let twice = world.owner().with("idempotency-key", "one");
+        let link = twice.post(&path, json!({})).await.status(201).member("invite_token");
+        let again = twice.post(&path, json!({})).await;
+        assert_eq!(again.status(201).json["invite_token"], Value::Null);
+        // The old password and the old sessions live until the link is used.
+        forgetful.get("/auth/session").await.status(200);
+        let accept = json!({"token": link, "password": CHOSEN});
+        world.nobody().post("/auth/accept", accept).await.status(200);
+        forgetful.get("/auth/session").await.refused(401, "CREDENTIAL_REVOKED");
+        log_in(&world, "forgetful@example.org", world::PASSWORD).await.refused(401, "LOGIN_FAILED");
+        log_in(&world, "forgetful@example.org", CHOSEN).await.status(200);
+        world
+    });
+}
+
+#[test]
+fn people_change_their_own_password_and_their_other_sessions_end() {
+    each_engine(Config::default(), async |world| {
+        let email = "somebody@example.org";
+        let one = world.operator(email, Role::Member, &[]).await;
+        let two = world.log_in(email).await;
+        let id = listed(&world, email).await["id"].as_str().expect("an id").to_owned();
+        let link = world.owner().post(&format!("/operators/{id}/invite"), json!({})).await;
+        let link = link.status(201).member("invite_token");
+        let change = |from: &str, to: &str| json!({"password": from, "new_password": to});
+        let wrong = one.post("/auth/password", change("not the password", CHOSEN));
+        untouched(&world, 1, wrong).await.refused(401, "LOGIN_FAILED");
+        let weak = one.post("/auth/password", change(world::PASSWORD, "short"));
+        untouched(&world, 0, weak).await.refused(422, "PASSWORD_TOO_WEAK");
+        let target = world.workspace("target").await;
+        let agent = world.agent_of(&target).await;
+        for program in [&world.admin(), &agent] {
+            let act = program.post("/auth/password", change(world::PASSWORD, CHOSEN));
+            untouched(&world, 0, act).await.refused(403, "HUMAN_REQUIRED");
+        }
+        let forged = one.without("x-csrf-token");
+        let act = forged.post("/auth/password", change(world::PASSWORD, CHOSEN));
+        untouched(&world, 0, act).await.refused(403, "CSRF_REQUIRED");
+        let (changed, rows) = world.changed(one.post("/auth/password", change(world::PASSWORD, CHOSEN))).await;
+        assert_eq!(changed.status(200).json, json!({"status": "saved", "ended": 2}));
+        World::only_audited(&rows);
+        one.get("/auth/session").await.status(200);
+        two.get("/auth/session").await.refused(401, "CREDENTIAL_REVOKED");
+        let accept = json!({"token": link, "password": "another password then"});
+        world.nobody().post("/auth/accept", accept).await.refused(401, "CREDENTIAL_REVOKED");
+        log_in(&world, email, world::PASSWORD).await.refused(401, "LOGIN_FAILED");
+        log_in(&world, email, CHOSEN).await.status(200);
+        world.owner().get("/auth/session").await.status(200);
+        let log = world.audit("event=password.change").await;
+        assert_eq!((log.len(), &log[0]["subject"]["id"]), (1, &json!(id)));
+        assert!(!format!("{:?}", probe::dump(&world.db)).contains(CHOSEN));
+        // Whoever guesses the current one is slowed as at the door.
+        for _ in 0..5 {
+            one.post("/auth/password", change("a guess that is wrong", CHOSEN)).await.refused(401, "LOGIN_FAILED");
+        }
+        let slowed = one.post("/auth/password", change(CHOSEN, "another password then"));
+        untouched(&world, 0, slowed).await.refused(429, "LOGIN_RATE_LIMITED");
+        world
+    });
+}

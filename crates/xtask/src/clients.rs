@@ -68,7 +68,7 @@ pub fn ensure() -> Result<PathBuf, String> {
 }
 
 /// The repository, wherever in it the command was called.
-fn root() -> Result<PathBuf, String> {
+pub fn root() -> Result<PathBuf, String> {
     let mut command = step::cargo();
     command.args(["locate-project", "--workspace", "--message-format", "plain"]);
     let output = command.output().map_err(|error| step::cannot_run(&command, &error))?;

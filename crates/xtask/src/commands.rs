@@ -5,6 +5,7 @@ mod ci;
 mod clients;
 mod matrix;
 mod refusals;
+mod screenshots;
 mod test;
 mod tidy;
 mod tools;
@@ -50,6 +51,12 @@ pub const COMMANDS: &[Command] = &[
         arguments: "",
         about: "only installs the official clients and the tools that tests use, and says where",
         run: clients::run,
+    },
+    Command {
+        name: "screenshots",
+        arguments: "[DIR]",
+        about: "a picture of every page of the console, at two sizes and in both themes",
+        run: screenshots::run,
     },
     Command {
         name: "tools",

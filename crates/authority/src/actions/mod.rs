@@ -25,7 +25,7 @@ pub use enrolment::Enrolment;
 pub use environment::{Bundle, Released};
 pub use key::Rotated;
 pub use message::{MESSAGE_BYTES_MAX, MessageTaken, MessageText};
-pub use operator::OperatorSaved;
+pub use operator::{Invite, OperatorMade, OperatorSaved};
 pub use policy::PolicySaved;
 pub use secret_delete::{SecretDestroyed, SecretGone};
 pub use secret_import::Imported;

@@ -1,26 +1,83 @@
-//! Operators: create, change, disable.
+//! Operators: create, invite, change, disable.
 
 use portcullis_kernel::{
-    deed::{OperatorCreate, OperatorUpdate},
-    id::OperatorId,
+    deed::{OperatorCreate, OperatorInvite, OperatorUpdate},
+    id::{CredentialId, OperatorId},
     operator::Role,
     refusal::Code,
+    scope::Scopes,
     subject::Principal,
+    time::Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
     act::{NewPassword, Prepared, sealed::Act},
-    caller::Caller,
+    caller::{Caller, CredentialKind},
     db::DbError,
     gate::Cx,
-    permit::{Permit, Spent},
+    permit::{Permit, Spent, Writing},
     refusal::Fault,
-    tables::{credentials, operators},
-    vault,
+    session::INVITE,
+    tables::{
+        credentials::{self, NewCredential},
+        operators,
+    },
+    vault::{self, PlainToken, TokenKind},
 };
 
-/// An operator that was created or changed.
+/// How long an invitation waits.
+const INVITE_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// A link to choose a password with.
+#[derive(Serialize, Deserialize)]
+pub struct Invite {
+    /// For whom.
+    pub id: OperatorId,
+    /// Until when.
+    pub expires_at: Timestamp,
+    /// The link's secret; here once.
+    #[serde(skip)]
+    pub token: Option<PlainToken>,
+}
+
+/// An operator that was created.
+#[derive(Serialize, Deserialize)]
+pub struct OperatorMade {
+    /// Which.
+    pub id: OperatorId,
+    /// The invitation, where no password was given.
+    pub invite: Option<Invite>,
+}
+
+/// Issues a link. Those from before stop working.
+fn invite(w: &mut Writing<'_, '_>, operator: OperatorId) -> Result<Invite, DbError> {
+    let now = w.now();
+    credentials::revoke_invites(w.conn(), operator, now.0)?;
+    let token = PlainToken::generate(TokenKind::Claim);
+    let expires_at = now.plus_ms(INVITE_MS);
+    credentials::insert(
+        w,
+        &NewCredential {
+            id: CredentialId::from_uuid(vault::uuid_v7(now.0)),
+            kind: CredentialKind::Claim,
+            hash: token.hash().0.as_slice(),
+            hint: &token.hint(),
+            name: INVITE,
+            principal: Principal::Operator(operator),
+            ancestors: &[],
+            workspace: None,
+            scopes: &Scopes::default(),
+            unattended: false,
+            expires_at: expires_at.0,
+            idle_ms: None,
+            payload: None,
+        },
+    )?;
+    Ok(Invite { id: operator, expires_at, token: Some(token) })
+}
+
+/// An operator that was changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OperatorSaved {
     /// Which.
@@ -30,7 +87,7 @@ pub struct OperatorSaved {
 #[expect(private_interfaces, reason = "the trait is sealed; its parts are the authority's own business")]
 impl Act for OperatorCreate {
     type Cargo = NewPassword;
-    type Done = OperatorSaved;
+    type Done = OperatorMade;
 
     fn prepare(&self, cx: &mut Cx<'_>, _caller: &Caller, _password: &NewPassword) -> Result<Prepared, Fault> {
         if operators::find_login(cx.conn, self.email.as_str())?.is_some() {
@@ -43,17 +100,20 @@ impl Act for OperatorCreate {
         permit: Permit<'_, '_, Self>,
         password: NewPassword,
         _prepared: &Prepared,
-    ) -> Result<Spent<OperatorSaved>, Fault> {
+    ) -> Result<Spent<OperatorMade>, Fault> {
         permit.spend(|w, deed, _| {
             let id = OperatorId::from_uuid(vault::uuid_v7(w.now().0));
             let groups: Vec<String> = deed.groups.iter().map(ToString::to_string).collect();
-            match operators::insert(w, id, deed.email.as_str(), &password.0, deed.role, &groups) {
-                Ok(()) => Ok(OperatorSaved { id }),
+            let hash = password.0.as_deref().unwrap_or(operators::NO_PASSWORD);
+            match operators::insert(w, id, deed.email.as_str(), hash, deed.role, &groups) {
+                Ok(()) => {}
                 Err(DbError::Unique { .. }) => {
-                    Err(Fault::refused(Code::Conflict, "an operator with this e-mail address exists"))
+                    return Err(Fault::refused(Code::Conflict, "an operator with this e-mail address exists"));
                 }
-                Err(error) => Err(error.into()),
+                Err(error) => return Err(error.into()),
             }
+            let invite = if password.0.is_none() { Some(invite(w, id)?) } else { None };
+            Ok(OperatorMade { id, invite })
         })
     }
 }
@@ -93,5 +153,27 @@ impl Act for OperatorUpdate {
             operators::update(w, &row)?;
             Ok(OperatorSaved { id: row.id })
         })
+    }
+}
+
+#[expect(private_interfaces, reason = "the trait is sealed; its parts are the authority's own business")]
+impl Act for OperatorInvite {
+    type Cargo = ();
+    type Done = Invite;
+
+    fn prepare(&self, cx: &mut Cx<'_>, _caller: &Caller, (): &()) -> Result<Prepared, Fault> {
+        let row = operators::find(cx.conn, self.operator)?.ok_or_else(|| Fault::code(Code::NotFound))?;
+        if row.disabled_at.is_some() {
+            return Err(Fault::refused(Code::Conflict, "the operator is disabled; enable it first"));
+        }
+        Ok(Prepared::default())
+    }
+
+    fn minted(done: &Invite) -> Option<&PlainToken> {
+        done.token.as_ref()
+    }
+
+    fn apply(permit: Permit<'_, '_, Self>, (): (), _prepared: &Prepared) -> Result<Spent<Invite>, Fault> {
+        permit.spend(|w, deed, _| Ok(invite(w, deed.operator)?))
     }
 }

@@ -212,6 +212,29 @@ pub(crate) fn use_up(conn: &mut Conn, id: CredentialId, now: i64) -> Result<bool
     Ok(rows == 1)
 }
 
+/// Revokes the links an operator could choose a password with.
+pub(crate) fn revoke_invites(conn: &mut Conn, operator: OperatorId, now: i64) -> Result<u64, DbError> {
+    conn.execute(
+        "/* credential_revoke_invites */ UPDATE credentials SET revoked_at = $2, revoked_why = 'replaced' \
+         WHERE principal_kind = 'operator' AND principal_id = $1 AND kind = 'claim' AND revoked_at IS NULL",
+        params![operator.to_string().as_str(), now],
+    )
+}
+
+/// Revokes everything that speaks for an operator but for one session.
+pub(crate) fn revoke_others(
+    conn: &mut Conn,
+    operator: OperatorId,
+    but: CredentialId,
+    now: i64,
+) -> Result<u64, DbError> {
+    conn.execute(
+        "/* credential_revoke_others */ UPDATE credentials SET revoked_at = $3, revoked_why = 'password_changed' \
+         WHERE principal_kind = 'operator' AND principal_id = $1 AND id <> $2 AND revoked_at IS NULL",
+        params![operator.to_string().as_str(), but.to_string().as_str(), now],
+    )
+}
+
 /// The sealed payload of a claim.
 pub(crate) fn payload(conn: &mut Conn, id: CredentialId) -> Result<Option<crate::vault::Sealed>, DbError> {
     let row = conn.query_opt(

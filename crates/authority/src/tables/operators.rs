@@ -97,6 +97,16 @@ pub(crate) fn insert(
     Ok(())
 }
 
+/// Puts another password in the place of the one before.
+pub(crate) fn set_password(w: &mut Writing<'_, '_>, id: OperatorId, hash: &str) -> Result<(), DbError> {
+    let audit_id = w.because();
+    w.conn().execute(
+        "/* operator_set_password */ UPDATE operators SET password_hash = $2, audit_id = $3 WHERE id = $1",
+        params![id.to_string().as_str(), hash, audit_id],
+    )?;
+    Ok(())
+}
+
 /// Remembers that a session was opened.
 pub(crate) fn logged_in(conn: &mut Conn, id: OperatorId, now: i64) -> Result<(), DbError> {
     conn.execute(

@@ -201,6 +201,12 @@ impl Plane {
         self.send(Method::POST, "/registry/heartbeat", Some(&body), REQUEST_TIMEOUT).await?.read()
     }
 
+    /// Shows a reply that is still being written.
+    pub async fn progress(&self, turn: &str, reply: &str) -> Result<(), Miss> {
+        let body = json!({"reply": reply});
+        self.send(Method::POST, &self.own(&["turns", turn, "progress"]), Some(&body), REQUEST_TIMEOUT).await.map(drop)
+    }
+
     /// Ends a turn.
     pub async fn end(&self, turn: &str, ending: &Value) -> Result<(), Miss> {
         self.send(Method::POST, &self.own(&["turns", turn, "end"]), Some(ending), REQUEST_TIMEOUT).await.map(drop)

@@ -1,15 +1,17 @@
 //! The working loop: one task, no helper. Whatever stops it also stops its heartbeat, so a sign of life is a sign of work.
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use super::delivered::{Bundle, CONTEXT_BYTES_MAX, Delivered, Values};
 use super::external::State;
 use super::handoff::Record;
-use super::mind::{Ending, Mind};
+use super::mind::{Ending, Mind, SoFar};
 use super::plane::{Claim, Miss, Patience, Plane, Turn, lost};
 use crate::error::Error;
 use crate::exit::Exit;
@@ -17,6 +19,8 @@ use crate::output::Output;
 
 /// Time between signs of life, unless somebody says otherwise.
 const HEARTBEAT: Duration = Duration::from_secs(15);
+/// Time between two looks at a reply that is being written.
+const SHOW_EVERY: Duration = Duration::from_millis(250);
 /// What the control plane may ask for, in seconds.
 const HEARTBEAT_S: std::ops::RangeInclusive<u64> = 1..=300;
 /// How many turns are known to have been run. One is open at a time, so the last would do; the rest is for a control plane
@@ -208,9 +212,12 @@ impl Work {
         self.begun(&turn.id);
         let begun = Instant::now();
         let beating = beat(&self.plane, &turn.id, self.heartbeat, self.started, self.output);
+        let (so_far, written) = SoFar::new();
+        let showing = show(&self.plane, &turn.id, written);
         let ending = tokio::select! {
-            ending = self.mind.answer(&turn.message, &turn.id, &self.delivered) => ending,
+            ending = self.mind.answer(&turn.message, &turn.id, &self.delivered, &so_far) => ending,
             lost = beating => return Err(lost),
+            never = showing => match never {},
         };
         if ending == Ending::Die {
             return Ok(ending);
@@ -399,6 +406,17 @@ enum Next {
 
 fn failed(why: &str) -> Value {
     json!({"state": "failed", "error": why})
+}
+
+/// Shows what the mind writes while it writes it. Nobody waits for it, and nothing depends on it.
+async fn show(plane: &Plane, turn: &str, mut written: watch::Receiver<String>) -> Infallible {
+    while written.changed().await.is_ok() {
+        let reply = written.borrow_and_update().clone();
+        // A control plane that does not want it now may want the next.
+        let _ = plane.progress(turn, &reply).await;
+        tokio::time::sleep(SHOW_EVERY).await;
+    }
+    std::future::pending().await
 }
 
 /// Signs of life while the mind works; a part of the same task, so that it beats only while that task is run. Ends only

@@ -7,14 +7,18 @@ mod control;
 mod keys;
 #[path = "../kit/mod.rs"]
 mod kit;
+mod organisation;
 mod page;
 mod registry;
 mod scenarios;
 mod scene;
 mod scripts;
+mod walk;
 mod webdriver;
 
 use std::{
+    cell::RefCell,
+    collections::BTreeSet,
     io::Write,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
@@ -25,8 +29,8 @@ use std::{
 use libtest_mimic::{Arguments, Failed, Trial};
 use portcullis_authority::testkit_db::{TestDb, databases, fresh_dir};
 
-use scenarios::{SCENARIOS, Scenario};
-use scene::{Scene, Tools};
+use scenarios::{SCENARIOS, Scenario, everywhere};
+use scene::{House, Scene, Tools};
 use webdriver::Driver;
 
 /// How many browsers run at once.
@@ -35,6 +39,7 @@ const PARALLEL_MAX: usize = 2;
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(arguments.test_threads.unwrap_or(PARALLEL_MAX).min(PARALLEL_MAX));
+    std::panic::set_hook(Box::new(|info| PANIC.with(|panic| *panic.borrow_mut() = info.to_string())));
     let home = fresh_dir();
     let outcome = run(&arguments, &home);
     // It is among the temporary files anyway.
@@ -43,28 +48,30 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments, home: &Path) -> ExitCode {
-    let driver = if arguments.list { None } else { driver(home) };
-    let (trials, registered): (Vec<Trial>, Vec<Trial>) = match &driver {
-        Some((driver, browser)) => {
-            let tools = Tools { driver: driver.url().to_owned(), browser: browser.clone(), axe: axe() };
-            let tools = Arc::new(tools);
-            let trial = |scenario: &'static Scenario| {
-                let tools = Arc::clone(&tools);
-                Trial::test(scenario.name, move || play(scenario, &tools))
-            };
-            (SCENARIOS.iter().map(trial).collect(), registered())
-        }
+    if arguments.list {
         // Nothing is executed: these are names.
-        None if arguments.list => {
-            (SCENARIOS.iter().map(|scenario| Trial::test(scenario.name, || Ok(()))).collect(), registered())
-        }
-        None => Default::default(),
+        let names = SCENARIOS.iter().map(|scenario| Trial::test(scenario.name, || Ok(())));
+        return libtest_mimic::run(arguments, names.chain(registered()).collect()).exit_code();
+    }
+    let Some((driver, browser)) = driver(home) else {
+        return libtest_mimic::run(arguments, Vec::new()).exit_code();
     };
-    let played = libtest_mimic::run(arguments, trials);
+    let tools = Arc::new(Tools { driver: driver.url().to_owned(), browser, axe: axe() });
+    if let Some(folder) = pictures() {
+        let trial = Trial::test("pictures", move || {
+            play_on("pictures", &tools, House::Running, TestDb::sqlite(), |scene| everywhere::pictures(scene, &folder))
+        });
+        return libtest_mimic::run(arguments, vec![trial]).exit_code();
+    }
+    let trial = |scenario: &'static Scenario| {
+        let tools = Arc::clone(&tools);
+        Trial::test(scenario.name, move || play(scenario, &tools))
+    };
+    let played = libtest_mimic::run(arguments, SCENARIOS.iter().map(trial).collect());
     if played.has_failed() || played.num_filtered_out > 0 {
         return played.exit_code();
     }
-    libtest_mimic::run(arguments, registered).exit_code()
+    libtest_mimic::run(arguments, registered()).exit_code()
 }
 
 /// Only after everything was played can it be said what nobody used.
@@ -78,24 +85,36 @@ fn registered() -> Vec<Trial> {
 /// Plays a scenario on each of its engines.
 fn play(scenario: &Scenario, tools: &Tools) -> Result<(), Failed> {
     let databases = if scenario.everywhere { databases() } else { vec![TestDb::sqlite()] };
-    databases.into_iter().try_for_each(|db| play_on(scenario, tools, db))
+    databases.into_iter().try_for_each(|db| play_on(scenario.name, tools, scenario.house, db, scenario.play))
 }
 
-fn play_on(scenario: &Scenario, tools: &Tools, db: TestDb) -> Result<(), Failed> {
-    let mut scene = Scene::new(tools, scenario.house, db);
-    let ended = catch_unwind(AssertUnwindSafe(|| (scenario.play)(&mut scene)));
-    let mut faults = scene.faults();
-    if let Err(panic) = ended {
-        let words = panic.downcast_ref::<String>().map(String::as_str);
-        let words = words.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no words");
-        faults.insert(0, words.to_owned());
-    }
+fn play_on(name: &str, tools: &Tools, house: House, db: TestDb, play: impl FnOnce(&mut Scene)) -> Result<(), Failed> {
+    let mut scene = Scene::new(tools, house, db);
+    let ended = catch_unwind(AssertUnwindSafe(|| play(&mut scene)));
+    // The same again and again is one fault.
+    let complaints: BTreeSet<String> = scene.faults().into_iter().collect();
+    let panic = ended.is_err().then(last_panic);
+    let faults: Vec<String> = panic.into_iter().chain(complaints).collect();
     if faults.is_empty() {
         return Ok(());
     }
-    let picture = scenario.name.replace("::", "-");
-    let about = scene.describe(Path::new(env!("CARGO_TARGET_TMPDIR")), &picture);
-    Err(format!("{}: {}\n{about}", scenario.name, faults.join("\n")).into())
+    let about = scene.describe(Path::new(env!("CARGO_TARGET_TMPDIR")), &name.replace("::", "-"));
+    Err(format!("{name}: {}\n{about}", faults.join("\n")).into())
+}
+
+thread_local! {
+    /// Words and place of the last panic of this thread, to be told with everything else that is known.
+    static PANIC: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+fn last_panic() -> String {
+    PANIC.with(|panic| panic.take())
+}
+
+/// Where pictures of all pages are wanted, and nothing else.
+#[expect(clippy::disallowed_methods, reason = "the command that makes pictures says where")]
+fn pictures() -> Option<PathBuf> {
+    std::env::var_os("PORTCULLIS_TEST_PICTURES").map(PathBuf::from)
 }
 
 /// The driver and the browser, or nothing where there are none and none are required.

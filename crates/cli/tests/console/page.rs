@@ -159,6 +159,58 @@ impl Page {
         Control::of(self, name, None, Some(words))
     }
 
+    /// Waits until the page shows what it has, and nothing is on its way.
+    #[track_caller]
+    pub fn settled(&self) {
+        self.until(|| self.is_settled().then_some(()), || "the page still loads".to_owned());
+    }
+
+    /// The same, for who goes on if it does not.
+    pub fn settles(&self) -> bool {
+        let begun = Instant::now();
+        while !self.is_settled() {
+            if begun.elapsed() > PATIENCE {
+                return false;
+            }
+            std::thread::sleep(LOOK);
+        }
+        true
+    }
+
+    fn is_settled(&self) -> bool {
+        self.session.script(scripts::SETTLED, json!([])).is_ok_and(|answer| answer == true)
+    }
+
+    /// Whether what a selector finds has the focus.
+    #[track_caller]
+    pub fn is_focused(&self, selector: &str) -> bool {
+        let script = "return document.activeElement?.matches(arguments[0]) ?? false";
+        done("say the focus", self.session.script(script, json!([selector]))) == true
+    }
+
+    /// The colour behind everything.
+    #[track_caller]
+    pub fn background(&self) -> String {
+        let script = "return getComputedStyle(document.documentElement).backgroundColor";
+        let colour = done("say the colour", self.session.script(script, json!([])));
+        colour.as_str().unwrap_or_default().to_owned()
+    }
+
+    /// The theme that was chosen: `light`, `dark`, or nothing.
+    #[track_caller]
+    pub fn theme(&self) -> String {
+        let theme =
+            done("say the theme", self.session.script("return document.documentElement.dataset.theme", json!([])));
+        theme.as_str().unwrap_or_default().to_owned()
+    }
+
+    /// What is wider than the window, if anything is.
+    #[track_caller]
+    pub fn overflow(&self) -> Option<String> {
+        let over = done("measure the page", self.session.script(scripts::OVERFLOW, json!([])));
+        Some(over.as_str()?.to_owned())
+    }
+
     /// How many controls of this name can be used right now.
     #[track_caller]
     pub fn controls(&self, name: &str) -> usize {

@@ -77,3 +77,17 @@ pub const CLIPBOARD: &str = r#"
 const done = arguments[arguments.length - 1];
 navigator.clipboard.readText().then(done, (error) => done(`no clipboard: ${error}`));
 "#;
+
+/// Whether a page has its heading and waits for nothing.
+pub const SETTLED: &str = r#"
+const busy = [...document.querySelectorAll(".loading, .spinner, [aria-busy=true]")].some((element) => element.checkVisibility());
+return document.readyState === "complete" && Boolean(document.querySelector("h1, h2")) && !busy;
+"#;
+
+/// The innermost elements that reach beyond the window, where the window would have to be scrolled sideways; else null.
+pub const OVERFLOW: &str = r#"
+const wide = document.documentElement.clientWidth;
+if (document.documentElement.scrollWidth <= wide) return null;
+const over = [...document.body.querySelectorAll("*")].filter((element) => element.getBoundingClientRect().right > wide + 1);
+return over.filter((element) => !over.some((other) => other !== element && element.contains(other))).slice(0, 3).map((element) => element.outerHTML.slice(0, 200)).join(" | ") || "the page";
+"#;

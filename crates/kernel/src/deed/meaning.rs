@@ -60,6 +60,7 @@ impl Deed {
             Self::ApprovalWithdraw(_) => Verb::ApprovalWithdraw,
             Self::OperatorCreate(_) => Verb::OperatorCreate,
             Self::OperatorUpdate(_) => Verb::OperatorUpdate,
+            Self::OperatorInvite(_) => Verb::OperatorInvite,
             Self::PolicyAdd(_) => Verb::PolicyAdd,
             Self::PolicyRemove(_) => Verb::PolicyRemove,
             Self::EnvironmentRelease(_) => Verb::EnvironmentRelease,
@@ -112,6 +113,7 @@ impl Deed {
             Self::EnvironmentRelease(d) => Target::Workspace(d.workspace),
             Self::OperatorCreate(_)
             | Self::OperatorUpdate(_)
+            | Self::OperatorInvite(_)
             | Self::PolicyAdd(_)
             | Self::PolicyRemove(_)
             | Self::AuditExport(_)
@@ -188,6 +190,8 @@ impl Deed {
             Self::OperatorUpdate(OperatorUpdate { role: Some(role), .. }) => {
                 vec![Consequence::Grants { scope: format!("operator: {}", role.as_str()) }]
             }
+            // Whoever has the link is that operator.
+            Self::OperatorInvite(d) => vec![Consequence::Grants { scope: format!("operator: {}", d.operator) }],
             Self::WorkspaceUpdate(_)
             | Self::WorkspaceResume(_)
             | Self::WorkspaceCreate(_)

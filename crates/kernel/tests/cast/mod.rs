@@ -138,7 +138,9 @@ pub fn places(verb: Verb) -> Vec<Place> {
         SecretRequest | TokenMint | WorkspaceCreate => [&WORKSPACES[..], &both[..1]].concat(),
         TokenRevoke => TOKENS.to_vec(),
         ApprovalDecide | ApprovalWithdraw => APPROVALS.to_vec(),
-        OperatorCreate | OperatorUpdate | PolicyAdd | PolicyRemove | AuditExport | KeyRotate => vec![both[0]],
+        OperatorCreate | OperatorUpdate | OperatorInvite | PolicyAdd | PolicyRemove | AuditExport | KeyRotate => {
+            vec![both[0]]
+        }
         _ => WORKSPACES.to_vec(),
     }
 }
@@ -220,6 +222,7 @@ pub fn deed(verb: Verb, place: Place) -> Deed {
             disabled: None,
         }
         .into(),
+        Verb::OperatorInvite => OperatorInvite { operator: OperatorId::from_uuid(Uuid::from_u128(9)) }.into(),
         Verb::PolicyAdd => PolicyAdd { name: name(), text: String::new() }.into(),
         Verb::PolicyRemove => {
             PolicyRemove { policy: portcullis_kernel::id::PolicyId::from_uuid(Uuid::from_u128(8)) }.into()

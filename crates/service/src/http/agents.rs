@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 use crate::{
     app::stops,
     call::{Call, answered, ok},
+    live::SoFar,
     operation::Operation,
     runtime::{LogRange, Unit},
     wire,
@@ -28,6 +29,8 @@ use crate::{
 
 /// Largest body with a message in it, in bytes: the text at its longest, escaped.
 pub(super) const MESSAGE_BODY_MAX: usize = 2 * MESSAGE_BYTES_MAX + 4096;
+/// Longest reply that is shown while it is being written, in bytes.
+const PROGRESS_BYTES_MAX: usize = 64 * 1024;
 /// Longest wait of one request, in seconds.
 pub(crate) const WAIT_S_MAX: u64 = 30;
 /// How often an agent that works should be heard, in seconds.
@@ -60,6 +63,15 @@ pub(super) fn operations() -> Vec<Operation> {
             claim
         )
         .input::<wire::ClaimWork>(),
+        route!(
+            post(
+                "turn_progress",
+                "/workspaces/{id}/turns/{turn}/progress",
+                "An agent shows its reply while it writes it"
+            ),
+            progress
+        )
+        .input::<wire::Progress>(),
         route!(post("turn_end", "/workspaces/{id}/turns/{turn}/end", "An agent ends its turn"), end_turn)
             .input::<wire::EndTurn>()
             .body_max(MESSAGE_BODY_MAX),
@@ -187,6 +199,19 @@ async fn claim(call: Call) -> Result<Response, Refusal> {
     }
 }
 
+/// Shown to the people who listen now, and kept nowhere: the reply is what the turn ends with.
+async fn progress(call: Call) -> Result<Response, Refusal> {
+    call.only_query(&[])?;
+    let input: wire::Progress = call.input()?;
+    let (workspace, turn): (WorkspaceId, TurnId) = (call.path("id")?, call.path("turn")?);
+    if input.reply.len() > PROGRESS_BYTES_MAX || input.reply.contains('\0') {
+        return Err(Refusal::because(Code::InvalidField, "`reply` has at most 65536 bytes here, and no NUL"));
+    }
+    let (message, text) = call.app.authority.reply_so_far(call.caller()?, workspace, turn, input.reply).await?;
+    call.app.live.writes(SoFar { workspace, message, text });
+    ok(&json!({"status": "shown"}))
+}
+
 async fn end_turn(call: Call) -> Result<Response, Refusal> {
     call.only_query(&[])?;
     let input: wire::EndTurn = call.input()?;
@@ -200,6 +225,7 @@ async fn end_turn(call: Call) -> Result<Response, Refusal> {
     }
     let (caller, authority) = (call.caller()?, &call.app.authority);
     authority.end_turn(call.meta.clone(), caller, id, turn, end, text).await?;
+    call.app.live.wrote(id);
     let (boot, _) = authority.pulse(caller, id).await?;
     call.app.live.heard(id, boot, None);
     ok(&json!({"status": "recorded"}))

@@ -4,9 +4,9 @@ use axum::{
     http::{Method, StatusCode},
     response::Response,
 };
-use portcullis_authority::{OperatorView, PolicyView, Refusal};
-use portcullis_kernel::deed::{OperatorCreate, OperatorUpdate, PolicyAdd, PolicyRemove};
-use serde_json::json;
+use portcullis_authority::{Invite, NewPassword, OperatorView, PolicyView, Refusal, clock::rfc3339};
+use portcullis_kernel::deed::{OperatorCreate, OperatorInvite, OperatorUpdate, PolicyAdd, PolicyRemove};
+use serde_json::{Value, json};
 
 use crate::{
     call::{Call, answered, ok},
@@ -29,6 +29,14 @@ pub(super) fn operations() -> Vec<Operation> {
         )
         .decided()
         .input::<wire::UpdateOperator>(),
+        Operation::new(
+            "operator_invite",
+            Method::POST,
+            "/operators/{operator}/invite",
+            "Issue a link to choose a password with, the first or another",
+            invite,
+        )
+        .decided(),
         Operation::new("policy_list", Method::GET, "/policies", "Policies, shipped and added", policies)
             .output::<Vec<PolicyView>>(),
         Operation::new("policy_add", Method::POST, "/policies", "Add a policy", add)
@@ -58,12 +66,22 @@ async fn create(call: Call) -> Result<Response, Refusal> {
     let input: wire::CreateOperator = call.input()?;
     let action = OperatorCreate { email: input.email.clone(), role: input.role, groups: input.groups };
     // Whoever is no human is refused behind the door without a hash being made: it costs a core and 19 MiB.
-    let password = match call.caller()?.is_operator() {
-        true => call.app.authority.hash_password(input.password.into_text()).await?,
-        false => portcullis_authority::NewPassword::unusable(),
+    let password = match input.password {
+        Some(password) if call.caller()?.is_operator() => {
+            call.app.authority.hash_password(password.into_text()).await?
+        }
+        Some(_) | None => NewPassword::invited(),
     };
     let answer = call.app.authority.perform(call.caller()?, call.meta.clone(), action, password).await?;
-    answered(answer, |done| (StatusCode::CREATED, json!({"id": done.id, "email": input.email, "role": input.role})))
+    answered(answer, |done| {
+        let mut body = json!({"id": done.id, "email": input.email, "role": input.role});
+        if let Some(invite) = &done.invite {
+            let (token, expires_at) = link(invite);
+            body["invite_token"] = token.map_or(Value::Null, Value::from);
+            body["expires_at"] = expires_at.into();
+        }
+        (StatusCode::CREATED, body)
+    })
 }
 
 async fn update(call: Call) -> Result<Response, Refusal> {
@@ -77,6 +95,22 @@ async fn update(call: Call) -> Result<Response, Refusal> {
     };
     let answer = call.app.authority.perform(call.caller()?, call.meta.clone(), action, ()).await?;
     answered(answer, |done| (StatusCode::OK, json!({"status": "saved", "id": done.id})))
+}
+
+/// The link, for the human who passes it on. Not told again: an answer that is kept has none.
+fn link(invite: &Invite) -> (Option<&str>, String) {
+    (invite.token.as_ref().map(|token| token.expose()), rfc3339(invite.expires_at))
+}
+
+async fn invite(call: Call) -> Result<Response, Refusal> {
+    call.only_query(&[])?;
+    call.no_body()?;
+    let action = OperatorInvite { operator: call.path("operator")? };
+    let answer = call.app.authority.perform(call.caller()?, call.meta.clone(), action, ()).await?;
+    answered(answer, |done| {
+        let (token, expires_at) = link(&done);
+        (StatusCode::CREATED, json!({"invite_token": token, "expires_at": expires_at}))
+    })
 }
 
 async fn policies(call: Call) -> Result<Response, Refusal> {

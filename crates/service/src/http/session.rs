@@ -22,6 +22,11 @@ pub(super) fn operations() -> Vec<Operation> {
         Operation::new("claim", Method::POST, "/auth/claim", "Make the first operator from the claim link", claim)
             .public()
             .input::<wire::Claim>(),
+        Operation::new("accept", Method::POST, "/auth/accept", "Choose a password, with an invitation", accept)
+            .public()
+            .input::<wire::Accept>(),
+        Operation::new("password_change", Method::POST, "/auth/password", "Change the own password", change_password)
+            .input::<wire::ChangePassword>(),
         Operation::new(
             "register",
             Method::POST,
@@ -74,6 +79,23 @@ async fn claim(call: Call) -> Result<Response, Refusal> {
     let (token, password) = (input.token.into_text(), input.password.into_text());
     let id = call.app.authority.claim_operator(call.meta.clone(), token, input.email.clone(), password).await?;
     json_response(StatusCode::CREATED, &json!({"id": id, "email": input.email, "role": "owner"}))
+}
+
+async fn accept(call: Call) -> Result<Response, Refusal> {
+    call.only_query(&[])?;
+    let input: wire::Accept = call.input()?;
+    let (token, password) = (input.token.into_text(), input.password.into_text());
+    let operator = call.app.authority.accept_invite(call.meta.clone(), token, password).await?;
+    ok(&json!({"id": operator.id, "email": operator.email, "role": operator.role}))
+}
+
+async fn change_password(call: Call) -> Result<Response, Refusal> {
+    call.only_query(&[])?;
+    let input: wire::ChangePassword = call.input()?;
+    let (current, new, address) = (input.password.into_text(), input.new_password.into_text(), call.peer.to_string());
+    let authority = &call.app.authority;
+    let ended = authority.change_password(call.meta.clone(), call.caller()?, current, new, &address).await?;
+    ok(&json!({"status": "saved", "ended": ended}))
 }
 
 async fn register(call: Call) -> Result<Response, Refusal> {

@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
-use super::{Ending, REPLY_BYTES_MAX, bounded};
+use super::{Ending, REPLY_BYTES_MAX, SoFar, bounded};
 use crate::agent::delivered::Delivered;
 use crate::agent::plane::Message;
 use crate::error::Error;
@@ -64,7 +64,7 @@ impl Exec {
     }
 
     /// Runs the command for one message.
-    pub async fn answer(&self, message: &Message, turn: &str, delivered: &Delivered) -> Ending {
+    pub async fn answer(&self, message: &Message, turn: &str, delivered: &Delivered, so_far: &SoFar) -> Ending {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.process_group(0).kill_on_drop(true);
@@ -81,7 +81,7 @@ impl Exec {
         };
         let _group = Group::of(&child);
         let (mut reply, mut errors) = (Head::default(), Tail::default());
-        match self.run(child, &message.text, &mut reply, &mut errors).await {
+        match self.run(child, &message.text, &mut reply, &mut errors, so_far).await {
             Err(error) => Ending::Failed(format!("the command cannot be watched: {error}")),
             Ok(status) if status.success() => Ending::Reply(reply.text()),
             Ok(status) => Ending::Failed(failure(status, last(&delivered.redact(&errors.text())))),
@@ -94,6 +94,7 @@ impl Exec {
         text: &str,
         reply: &mut Head,
         errors: &mut Tail,
+        so_far: &SoFar,
     ) -> std::io::Result<ExitStatus> {
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let feed = async move {
@@ -102,7 +103,10 @@ impl Exec {
                 let _ = stdin.write_all(text.as_bytes()).await;
             }
         };
-        let listen = read(stdout, |bytes| reply.push(bytes));
+        let listen = read(stdout, |bytes| {
+            reply.push(bytes);
+            so_far.say(&reply.kept);
+        });
         let complain = read(stderr, |bytes| {
             errors.push(bytes);
             self.output.pass(bytes);

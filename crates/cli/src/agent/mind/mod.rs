@@ -9,6 +9,8 @@ mod tools;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 use crate::agent::args::AgentArgs;
 use crate::agent::delivered::Delivered;
 use crate::agent::plane::{Message, Plane};
@@ -30,6 +32,32 @@ pub fn bounded(mut text: String, dropped: u64) -> String {
     text.truncate(end);
     text.push_str(&format!("\n[portcullis: {dropped} more bytes were dropped]"));
     text
+}
+
+/// Longest reply that is shown while it is being written, in bytes; a longer one is seen when it is there.
+const SO_FAR_BYTES_MAX: usize = 64 * 1024;
+
+/// What a mind has written of its reply.
+pub struct SoFar(watch::Sender<String>);
+
+impl SoFar {
+    /// Nothing yet; and where to watch it.
+    pub fn new() -> (Self, watch::Receiver<String>) {
+        let (sender, receiver) = watch::channel(String::new());
+        (Self(sender), receiver)
+    }
+
+    /// All of it until now. Only complete lines are of use to anybody, so the rest is not said yet.
+    fn say(&self, reply: &[u8]) {
+        let end = reply.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        if end > SO_FAR_BYTES_MAX || end == self.0.borrow().len() {
+            return;
+        }
+        let text = String::from_utf8_lossy(&reply[..end]).replace('\0', "\u{fffd}");
+        if text.len() <= SO_FAR_BYTES_MAX {
+            self.0.send_replace(text);
+        }
+    }
 }
 
 /// How a turn ended.
@@ -102,10 +130,10 @@ impl Mind {
     }
 
     /// Answers one message.
-    pub async fn answer(&mut self, message: &Message, turn: &str, delivered: &Delivered) -> Ending {
+    pub async fn answer(&mut self, message: &Message, turn: &str, delivered: &Delivered, so_far: &SoFar) -> Ending {
         match self {
             Self::Echo => echo::answer(message, delivered).await,
-            Self::Exec(exec) => exec.answer(message, turn, delivered).await,
+            Self::Exec(exec) => exec.answer(message, turn, delivered, so_far).await,
             Self::Model(model) => model.answer(message, delivered).await,
         }
     }

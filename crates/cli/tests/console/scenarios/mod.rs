@@ -1,6 +1,8 @@
 //! All scenarios: where each plays, and on which engines.
 
 mod door;
+pub mod everywhere;
+mod frame;
 mod roles;
 mod secret_history;
 mod secret_import;
@@ -37,6 +39,12 @@ pub const SCENARIOS: &[Scenario] = scenarios! {
     Unclaimed door::a_claim_link_without_its_token_says_so;
     Claimed door::a_wrong_password_is_said_and_the_right_one_opens;
     Claimed door::signing_out_closes_the_door;
+    Claimed frame::every_link_beside_a_page_leads_there;
+    Claimed frame::every_link_of_a_phone_leads_there;
+    Claimed frame::the_theme_follows_the_system_until_it_is_chosen;
+    Claimed frame::the_keyboard_alone_goes_past_the_frame;
+    Claimed frame::a_connection_that_breaks_is_said_and_comes_back;
+    Running everywhere::no_page_has_a_barrier;
     Running secrets::a_new_secret_says_what_it_does_and_then_which_version_runs everywhere;
     Claimed secrets::a_version_that_came_in_between_is_said_and_input_is_kept;
     Running secrets::a_file_is_there_at_once_and_restarts_nobody;

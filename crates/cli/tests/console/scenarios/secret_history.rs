@@ -38,7 +38,7 @@ pub fn a_staged_version_waits_until_it_is_activated(scene: &mut Scene) {
     // The history goes on saying which version runs, until it is the new one.
     page.see("writer v2 current");
     assert_eq!(secret(fleet, &id, "API_KEY")["active_version"], 2);
-    assert_eq!(fleet.audit("verb=secret.activate&outcome=done").len(), 1);
+    assert_eq!(fleet.audit("event=secret.activate&outcome=done").len(), 1);
 }
 
 pub fn rolling_back_makes_a_new_version(scene: &mut Scene) {
@@ -62,7 +62,7 @@ pub fn rolling_back_makes_a_new_version(scene: &mut Scene) {
     page.control("dialog.close").click();
     let row = secret(fleet, &id, "API_KEY");
     assert_eq!((&row["active_version"], &row["latest_version"]), (&json!(3), &json!(3)));
-    assert_eq!(fleet.audit("verb=secret.rollback&outcome=done").len(), 1);
+    assert_eq!(fleet.audit("event=secret.rollback&outcome=done").len(), 1);
 }
 
 pub fn a_deleted_secret_comes_back_and_a_destroyed_version_does_not(scene: &mut Scene) {
@@ -109,7 +109,7 @@ pub fn a_deleted_secret_comes_back_and_a_destroyed_version_does_not(scene: &mut 
     let versions = list(&fleet.get(&format!("/workspaces/{id}/secrets/API_KEY/versions")));
     let states: Vec<&Value> = versions.iter().map(|version| &version["state"]).collect();
     assert_eq!(states, [&json!("stored"), &json!("destroyed")]);
-    assert_eq!(fleet.audit("verb=secret.destroy&outcome=done").len(), 1);
+    assert_eq!(fleet.audit("event=secret.destroy&outcome=done").len(), 1);
 }
 
 pub fn a_key_that_lost_its_active_version_says_how_it_comes_back(scene: &mut Scene) {
@@ -124,7 +124,7 @@ pub fn a_key_that_lost_its_active_version_says_how_it_comes_back(scene: &mut Sce
     open_secrets(page, &id);
     page.control("secrets.undelete").click();
     page.see("CONFLICT");
-    page.see("roll back to another one");
+    page.see("Its active version is destroyed; roll back to another one or set a new value.");
     page.no_control("confirm.do");
     page.control("confirm.cancel").click();
     page.control("secrets.history").click();

@@ -38,7 +38,7 @@ pub fn pasted_lines_are_previewed_and_then_imported(scene: &mut Scene) {
     page.see("NEW_KEY");
     assert_eq!(secret(fleet, &id, "NEW_KEY")["latest_version"], 1);
     assert_eq!(secret(fleet, &id, "OLD_KEY")["latest_version"], 2);
-    assert_eq!(fleet.audit("verb=secret.import&outcome=done").len(), 1);
+    assert_eq!(fleet.audit("event=secret.import&outcome=done").len(), 1);
     keeps_nothing_of(page, CANARY);
 }
 

@@ -57,7 +57,7 @@ pub fn a_token_is_shown_once_works_and_stops_working(scene: &mut Scene) {
     assert_eq!(minted.len(), 1, "{minted:?}");
     assert_eq!(minted[0]["unattended"], true);
     assert_eq!(minted[0]["scopes"], json!(["secrets:read", "secrets:write"]));
-    assert_eq!(fleet.audit("verb=token.mint&outcome=done").len(), 1);
+    assert_eq!(fleet.audit("event=token.mint&outcome=done").len(), 1);
     // It works without a human, as it was minted to, and says when.
     let holder = Actor::bearer(&token);
     let path = format!("/workspaces/{id}/secrets");
@@ -76,7 +76,7 @@ pub fn a_token_is_shown_once_works_and_stops_working(scene: &mut Scene) {
     page.control("confirm.do").click();
     page.see("pipeline is revoked.");
     want(401, fleet.ask_as(&holder, Method::POST, &path, Some(body)));
-    assert_eq!(fleet.audit("verb=token.revoke&outcome=done").len(), 1);
+    assert_eq!(fleet.audit("event=token.revoke&outcome=done").len(), 1);
     page.control("tokens.ended").click();
     page.see("revoked");
     page.control("tokens.ended").click();
@@ -125,7 +125,7 @@ pub fn an_enrolment_code_admits_an_agent_once(scene: &mut Scene) {
     let code = code.as_str().expect("a code").to_owned();
     page.control("enrol.close").click();
     keeps_nothing_of(page, &code);
-    assert_eq!(fleet.audit("verb=enrolment.issue&outcome=done").len(), 1);
+    assert_eq!(fleet.audit("event=enrolment.issue&outcome=done").len(), 1);
     let register = json!({"id": id, "code": code});
     let nobody = Actor::nobody();
     let enrolled = want(200, fleet.ask_as(&nobody, Method::POST, "/registry/register", Some(register.clone())));
