@@ -32,7 +32,8 @@ export function Field({ label, hint, error, control, kind = "text", value, onInp
   };
   let input;
   if (options) {
-    input = html`<select ...${common}>${options.map(([key, text]) => html`<option value=${key} selected=${key === value}>${text}</option>`)}</select>`;
+    // Whatever chooses for a person says at least that it has changed.
+    input = html`<select ...${common} onInput=${undefined} onChange=${common.onInput}>${options.map(([key, text]) => html`<option value=${key} selected=${key === value}>${text}</option>`)}</select>`;
   } else if (rows) {
     input = html`<textarea rows=${rows} ...${common}></textarea>`;
   } else {
