@@ -86,6 +86,7 @@ export const TAKES = {
   restart_after_turn: "restarts after its turn",
   apply: "waits until a human applies it; never restarted by itself",
   stop: "is stopped",
+  file: "gets the file at once, without a restart",
   nothing: "is not interrupted",
 };
 

@@ -1,12 +1,35 @@
 // Addresses. Each page has one, so that it can be sent to a colleague, kept and come back to.
 import { signal, useSignal } from "./signal.js";
 
-const here = () => ({ path: location.pathname.replace(/\/+$/, "") || "/", query: location.search, state: history.state });
+const here = () => ({ path: location.pathname.replace(/\/+$/, "") || "/", query: location.search });
 export const address = signal(here());
 
-addEventListener("popstate", () => address.set(here()));
-
 let guard = null;
+/** Which entry of the history this is, kept in the entry itself, so that back is told from forward. */
+let step = history.state?.step ?? 0;
+/** The browser is on its way back to where it was, because leaving is asked about first. */
+let returning = false;
+if (history.state?.step === undefined) history.replaceState({ step }, "");
+
+addEventListener("popstate", () => {
+  if (returning) {
+    returning = false;
+    return;
+  }
+  const way = (history.state?.step ?? 0) - step;
+  if (guard && way !== 0) {
+    returning = true;
+    history.go(-way);
+    guard(() => {
+      guard = null;
+      history.go(way);
+    });
+    return;
+  }
+  step += way;
+  address.set(here());
+});
+
 /** While set, `ask(proceed)` is called instead of leaving: for a form with input that is not saved. */
 export function guardLeaving(ask) {
   guard = ask;
@@ -22,7 +45,8 @@ export function go(to, { replace = false, anyway = false } = {}) {
     return;
   }
   guard = null;
-  history[replace ? "replaceState" : "pushState"](null, "", to);
+  if (!replace) step += 1;
+  history[replace ? "replaceState" : "pushState"]({ step }, "", to);
   address.set(here());
   if (!replace) scrollTo(0, 0);
 }

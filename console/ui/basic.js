@@ -64,10 +64,18 @@ export function Dialog({ title, onClose, children, wide, control }) {
     };
   }, []);
   const cancel = (event) => {
+    // A file chooser within says the same word when it is closed.
+    if (event.target !== ref.current) return;
     event.preventDefault();
     onClose?.();
   };
-  return html`<dialog ref=${ref} class=${wide ? "wide" : ""} aria-labelledby=${id} onCancel=${cancel}>
+  // Browsers close it without a question when Escape is pressed twice. Whoever opened it decides; until then it stays.
+  const closed = (event) => {
+    if (event.target !== ref.current || ref.current.open) return;
+    ref.current.showModal();
+    onClose?.();
+  };
+  return html`<dialog ref=${ref} class=${wide ? "wide" : ""} aria-labelledby=${id} onCancel=${cancel} onClose=${closed}>
     <header><h2 id=${id}>${title}</h2>${onClose && html`<${Button} control="dialog.close" kind="ghost close" icon="x" label="Close" onClick=${onClose} />`}</header>
     ${children}</dialog>`;
 }

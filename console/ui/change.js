@@ -1,5 +1,5 @@
 // A change and its confirmation: what it does is said before, by the server's own plan, and how it ended after.
-import { html, useState } from "../lib/html.js";
+import { html, useMemo, useState } from "../lib/html.js";
 import { attemptKey, call } from "../lib/api.js";
 import { refresh } from "../lib/query.js";
 import { Button, Dialog, Field, Problem, useAction } from "./basic.js";
@@ -14,12 +14,17 @@ export async function perform({ method, path, body, headers }, { done, renew = [
   return answer;
 }
 
+/** The idempotency key of a change: the same for another attempt at the same, a new one once it is something else. */
+export function useAttempt(change) {
+  return useMemo(attemptKey, [JSON.stringify(change)]);
+}
+
 /**
  * Asks for confirmation. `change`: method, path, body. `type`: a word that must be typed first. `done`: what to say then.
  */
 export function Confirm({ title, words, button, kind = "primary", change, type, done, renew, onClose, onDone, children }) {
   const planned = usePlan(change);
-  const [key] = useState(attemptKey);
+  const key = useAttempt(change);
   const [typed, setTyped] = useState("");
   const act = useAction(async () => {
     const answer = await perform(change, { done, renew, key });

@@ -1,6 +1,6 @@
 // What a change does to running agents, as the server's own plan says: the same one it will decide by.
 import { html, useEffect, useState } from "../lib/html.js";
-import { plan } from "../lib/api.js";
+import { ask, plan } from "../lib/api.js";
 import { listen } from "../lib/live.js";
 import { duration, plural, TAKES } from "../lib/format.js";
 import { Notice, Problem, Since, sentence } from "./basic.js";
@@ -28,16 +28,20 @@ export function whoAgrees(requirements = []) {
   }).join(" and ");
 }
 
-/** The plan of a change: allowed, held or refused, and whom it touches. */
-export function PlanView({ of, quiet }) {
+/** The plan of a change: allowed, held or refused, and whom it touches; `file` when only files of theirs change. */
+export function PlanView({ of, quiet, file }) {
   if (of.error) return html`<${Problem} error=${of.error} />`;
   if (!of.plan) return html`<p class="fine" role="status"><span class="spinner" aria-hidden="true"></span> Asking what this would do…</p>`;
   const { decision, impact, consequences, requirements, refusal } = of.plan;
   if (decision === "deny") {
-    return html`<${Notice} tone="bad"><p><strong>${sentence(refusal?.error ?? of.plan.error ?? "this is refused")}</strong></p><p>${sentence(refusal?.next_step ?? of.plan.next_step ?? "")}</p><p class="fine"><code>${of.plan.code ?? refusal?.code}</code> · rule <code>${of.plan.rule}</code></p><//>`;
+    const { error, reason, next_step: next = "", code } = { ...of.plan, ...refusal };
+    // Some reasons are words for programs; what is said here already needs no other place to look for it.
+    return html`<${Notice} tone="bad"><p><strong>${sentence(error ?? "this is refused")}</strong></p>
+      ${/\s/.test(reason ?? "") && html`<p>${sentence(reason)}</p>`}${next && !next.startsWith("see `reason`") && html`<p>${sentence(next.replace("; the rule is named in `reason`", ""))}</p>`}
+      <p class="fine"><code>${code}</code>${of.plan.rule && html` · rule <code>${of.plan.rule}</code>`}</p><//>`;
   }
   return html`<div class="plan" role="status">${decision === "hold" && html`<${Notice} tone="warn"><p>This is not done at once: it waits for ${whoAgrees(requirements)}.</p><//>`}
-    ${!quiet && html`<h3>What this does</h3>`}<${ImpactList} impact=${impact ?? []} consequences=${consequences ?? []} /></div>`;
+    ${!quiet && html`<h3>What this does</h3>`}<${ImpactList} impact=${(impact ?? []).map((one) => (file && one.takes !== "nothing" ? { ...one, takes: "file" } : one))} consequences=${consequences ?? []} /></div>`;
 }
 
 /**
@@ -54,9 +58,16 @@ export function usePlan(change) {
     }
     let over = false;
     let timer = null;
+    let stepped = false;
     const look = async () => {
+      const asked = () => plan(change.method, change.path, change.body, { headers: change.headers });
       try {
-        const answer = await plan(change.method, change.path, change.body, { headers: change.headers });
+        let answer = await asked();
+        // Only who has just shown the password is told what it would do. Asked for once; who does not want to, sees why.
+        if (answer.code === "STEP_UP_REQUIRED" && !over && !stepped) {
+          stepped = true;
+          if (await ask.stepUp()) answer = await asked();
+        }
         if (!over) set({ plan: answer, error: null });
       } catch (error) {
         if (!over) set({ plan: null, error });
@@ -64,7 +75,7 @@ export function usePlan(change) {
     };
     timer = setTimeout(look, 250);
     const stop = listen((event) => {
-      if (/^(run|turn|workspace)\.|^reset$|^poll$/.test(event.type)) {
+      if (/^(run|turn|workspace|secret)\.|^reset$|^poll$/.test(event.type)) {
         clearTimeout(timer);
         timer = setTimeout(look, 800);
       }

@@ -1,11 +1,12 @@
 // Many secrets from a file: what would be added, changed or stay the same is shown first, by names only.
 import { html, useState } from "../lib/html.js";
-import { attemptKey, post } from "../lib/api.js";
+import { post } from "../lib/api.js";
 import { plural } from "../lib/format.js";
 import { Badge } from "./state.js";
 import { Button, Dialog, Field, Problem, useAction } from "./basic.js";
 import { PlanView, usePlan } from "./impact.js";
-import { perform } from "./change.js";
+import { perform, useAttempt } from "./change.js";
+import { useLeaving } from "./leaving.js";
 import { basePath } from "./secrets.js";
 
 const TONES = { add: "good", change: "warn", same: "muted" };
@@ -15,11 +16,12 @@ export function ImportSecrets({ scope, renew, onClose }) {
   const [format, setFormat] = useState("env");
   const [content, setContent] = useState("");
   const [preview, setPreview] = useState(null);
-  const [attempt] = useState(attemptKey);
   const look = useAction(async () => setPreview(await post(path, { format, content, apply: false })));
   const change = { method: "POST", path, body: { format, content, apply: true } };
   const fresh = preview && preview.counts.add + preview.counts.change > 0;
   const planned = usePlan(fresh ? change : null);
+  const attempt = useAttempt(change);
+  const { close, question } = useLeaving(content !== "", onClose, "What you want to import");
   const act = useAction(async () => {
     await perform(change, { done: `${plural(preview.changes.length, "secret")} imported.`, renew, key: attempt });
     onClose();
@@ -42,7 +44,7 @@ export function ImportSecrets({ scope, renew, onClose }) {
       if (content.trim() && !look.busy) look.run();
     } else if (!why && !act.busy) act.run();
   };
-  return html`<${Dialog} title="Import secrets" onClose=${onClose} wide=${true}><form onSubmit=${submit} autocomplete="off">
+  return html`<${Dialog} title="Import secrets" onClose=${close} wide=${true}><form onSubmit=${submit} autocomplete="off">
     <div class="fields"><${Field} label="Format" control="import.format" value=${format} onInput=${(next) => { setFormat(next); setPreview(null); }} options=${[["env", ".env: KEY=value"], ["json", "JSON: {\"KEY\": \"value\"}"]]} />
       <div class="field"><label for="import-file">From a file</label><input id="import-file" type="file" data-control="import.file" accept=".env,.json,.txt,text/plain,application/json" onChange=${read} /></div></div>
     <${Field} label="Content" control="import.content" rows="6" class="mono masked" value=${content} onInput=${edit} spellcheck="false" autocomplete="off" />
@@ -50,6 +52,6 @@ export function ImportSecrets({ scope, renew, onClose }) {
     ${preview && html`<div role="status"><h3>What it changes</h3><p class="fine">${preview.counts.add} added, ${preview.counts.change} changed, ${preview.counts.same} the same</p>
       <ul class="plain-list preview">${preview.changes.map((one) => html`<li key=${one.key}><${Badge} tone=${TONES[one.change]}>${one.change}<//> <code>${one.key}</code></li>`)}</ul></div>`}
     ${fresh && html`<${PlanView} of=${planned} />`}
-    <div class="actions"><${Button} control="import.cancel" onClick=${onClose}>Cancel<//>
-      ${preview ? html`<${Button} control="import.apply" kind="primary" type="submit" busy=${act.busy} why=${why}>${planned.plan?.decision === "hold" ? "Ask for approval" : "Import"}<//>` : html`<${Button} control="import.preview" kind="primary" type="submit" busy=${look.busy} why=${content.trim() ? null : "Choose a file or paste its content."}>Preview<//>`}</div></form><//>`;
+    <div class="actions"><${Button} control="import.cancel" onClick=${close}>Cancel<//>
+      ${preview ? html`<${Button} control="import.apply" kind="primary" type="submit" busy=${act.busy} why=${why}>${planned.plan?.decision === "hold" ? "Ask for approval" : "Import"}<//>` : html`<${Button} control="import.preview" kind="primary" type="submit" busy=${look.busy} why=${content.trim() ? null : "Choose a file or paste its content."}>Preview<//>`}</div></form>${question}<//>`;
 }

@@ -38,6 +38,8 @@ export function Secrets({ scope, role }) {
   const close = () => setOpen(null);
   const renew = [base, "/secrets", "/approvals", "/workspaces"];
   const why = (verb) => (may(role, verb, wide) ? null : whyNot(role, verb, wide));
+  /** A row as it is by now. */
+  const now = (secret) => list.data?.find((one) => one.key === secret.key && one.scope === secret.scope) ?? secret;
   const waiting = (pending.data ?? []).filter((one) => one.action.startsWith("secret.") && one.workspace_id === (scope.workspace?.id ?? null));
   return html`<section class="stack" aria-label="Secrets">
     <div class="row"><p class="quiet grow">${scope.workspace ? (root ? "The root agent is never restarted by itself: a change here waits until a human applies it." : "Its agent gets these at the end of its turn, files at once.") : "Every workspace inherits these, unless it has its own under the same name."} Values are write-only.</p>
@@ -49,13 +51,13 @@ export function Secrets({ scope, role }) {
       if (secrets.length === 0) return html`<div class="card"><${Empty} icon="key" title="No secrets yet"><p>Keys, passwords and addresses that agents need. They are sealed when they arrive and never shown again.</p><${Button} control="secrets.first" icon="plus" why=${why("secret.set")} onClick=${() => setOpen({ kind: "set" })}>Add the first<//><//></div>`;
       return html`<div class="card flush">${secrets.length >= SEARCH_FROM && html`<div class="search inset"><${Icon} name="search" /><input type="search" aria-label="Find a key" placeholder="Find a key" data-control="secrets.search" value=${search} onInput=${(event) => setSearch(event.currentTarget.value)} /></div>`}
         <table class="table cards"><thead><tr><th>Key</th><th>Version</th><th>Delivery</th><th>Changed</th><th><span class="hidden-text">Actions</span></th></tr></thead>
-        <tbody>${shown.map((secret) => html`<${Row} key=${secret.key} secret=${secret} scope=${scope} name=${name} why=${why} onOpen=${setOpen} />`)}</tbody></table>
+        <tbody>${shown.map((secret) => html`<${Row} key=${`${secret.scope} ${secret.key}`} secret=${secret} scope=${scope} name=${name} why=${why} onOpen=${setOpen} />`)}</tbody></table>
         ${shown.length === 0 && html`<p class="inset quiet">No key fits your search.</p>`}</div>`;
     }}<//>
-    ${open?.kind === "set" && html`<${SecretForm} scope=${scope} secret=${open.secret} role=${role} renew=${renew} known=${list.data ?? []} onClose=${close} />`}
+    ${open?.kind === "set" && html`<${SecretForm} scope=${scope} secret=${open.secret} renew=${renew} known=${list.data ?? []} name=${name} onClose=${close} />`}
     ${open?.kind === "import" && html`<${ImportSecrets} scope=${scope} renew=${renew} onClose=${close} />`}
-    ${open?.kind === "history" && html`<${SecretHistory} scope=${scope} secret=${open.secret} role=${role} renew=${renew} name=${name} onClose=${close} />`}
-    ${open?.kind === "delete" && html`<${Confirm} title=${`Delete ${open.secret.key}?`} words=${open.secret.origin === "overriding" ? "The shared value under the same name is used again." : "Agents do not get it any more. It can be brought back until it is destroyed."} button="Delete" kind="danger" change=${{ method: "DELETE", path: `${base}/${open.secret.key}`, headers: { "if-match": `"${open.secret.latest_version}"` } }} done=${`${open.secret.key} is deleted.`} renew=${renew} onClose=${close} />`}
+    ${open?.kind === "history" && html`<${SecretHistory} scope=${scope} secret=${now(open.secret)} role=${role} renew=${renew} name=${name} onClose=${close} />`}
+    ${open?.kind === "delete" && html`<${Confirm} title=${`Delete ${open.secret.key}?`} words=${open.secret.origin === "overriding" ? "The shared value under the same name is used again." : "Agents do not get it any more. It can be brought back until it is destroyed."} button="Delete" kind="danger" change=${{ method: "DELETE", path: `${base}/${open.secret.key}`, headers: open.secret.state === "live" ? { "if-match": `"${open.secret.latest_version}"` } : undefined }} done=${`${open.secret.key} is deleted.`} renew=${renew} onClose=${close} />`}
     ${open?.kind === "undelete" && html`<${Confirm} title=${`Bring ${open.secret.key} back?`} words="Agents get its last value again." button="Bring back" change=${{ method: "POST", path: `${base}/${open.secret.key}/undelete` }} done=${`${open.secret.key} is back.`} renew=${renew} onClose=${close} />`}
   </section>`;
 }

@@ -10,7 +10,7 @@ import { useNow } from "../lib/clock.js";
 import { onDay } from "../lib/format.js";
 import { Answer, Button, Check, Dialog, Empty, Field, Notice, Once, Problem, useAction, When } from "./basic.js";
 import { Badge } from "./state.js";
-import { Confirm, perform } from "./change.js";
+import { Confirm } from "./change.js";
 import { sayOutcome } from "./toast.js";
 
 export function Tokens({ workspace, role }) {
@@ -96,7 +96,14 @@ function Mint({ workspace, path, onClose }) {
 
 function Enrol({ workspace, onClose }) {
   const [made, setMade] = useState(null);
-  const act = useAction(async () => setMade(await perform({ method: "POST", path: `/workspaces/${workspace.id}/enrolments`, body: {} })));
-  return html`<${Dialog} title=${`Enrol ${workspace.name}'s agent`} onClose=${onClose}><div class="body">${made?.code ? html`<${Once} value=${made.code} what="code" /><p class="fine">On its machine: <code>portcullis agent --url … --workspace ${workspace.id} --enrol-code-file FILE</code></p>` : html`<p>A code that works once, within an hour: with it the agent on another machine gets its token.</p><${Problem} error=${act.error} />`}
+  const act = useAction(async () => {
+    const answer = await post(`/workspaces/${workspace.id}/enrolments`, {});
+    if (answer.code) setMade(answer);
+    else {
+      sayOutcome(answer, "The code is issued.");
+      onClose();
+    }
+  });
+  return html`<${Dialog} title=${`Enrol ${workspace.name}'s agent`} onClose=${onClose}><div class="body">${made ? html`<${Once} value=${made.code} what="code" /><p class="fine">On its machine: <code>portcullis agent --url … --workspace ${workspace.id} --enrol-code-file FILE</code></p>` : html`<p>A code that works once, within an hour: with it the agent on another machine gets its token.</p><${Problem} error=${act.error} />`}
     <div class="actions">${!made && html`<${Button} control="enrol.issue" kind="primary" busy=${act.busy} onClick=${() => act.run()}>Issue a code<//>`}<${Button} control="enrol.close" onClick=${onClose}>${made ? "Done" : "Cancel"}<//></div></div><//>`;
 }

@@ -192,6 +192,26 @@ fn a_delete_is_soft_and_only_destroy_cannot_be_taken_back() {
 }
 
 #[test]
+fn a_key_does_not_come_back_without_its_active_version() {
+    each_engine(Config::default(), async |world| {
+        let (own, owner) = (world.workspace("own").await, world.owner());
+        for value in ["one", "two"] {
+            owner.set(&own, "API_KEY", value).await.status(200);
+        }
+        owner.delete(&at(&own, "/API_KEY")).await.status(200);
+        owner.post(&at(&own, "/API_KEY/destroy"), json!({"version": 2})).await.status(200);
+        // Otherwise the workspace could not be given anything any more.
+        let (answer, changed) = world.changed(post(&owner, &at(&own, "/API_KEY/undelete"))).await;
+        answer.refused(409, "CONFLICT");
+        World::only_audited(&changed);
+        assert_eq!(bundle(&world, &own).await, json!({}));
+        owner.post(&at(&own, "/API_KEY/rollback"), json!({"to_version": 1})).await.status(200);
+        assert_eq!(bundle(&world, &own).await, json!({"API_KEY": "one"}));
+        world
+    });
+}
+
+#[test]
 fn a_change_set_is_done_whole_or_not_at_all() {
     each_engine(Config::default(), async |world| {
         let (one, two, owner) = (world.workspace("one").await, world.workspace("two").await, world.owner());

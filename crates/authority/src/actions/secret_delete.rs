@@ -68,6 +68,15 @@ impl Act for SecretUndelete {
         if secrets::count(cx.conn, self.scope)? >= KEYS_PER_SCOPE_MAX as i64 {
             return Err(Fault::refused(Code::LimitReached, format!("a scope has at most {KEYS_PER_SCOPE_MAX} keys")));
         }
+        if let Some(version) = row.active
+            && versions::digest(cx.conn, &self.scope.as_text(), self.key.as_str(), version)?.is_none()
+        {
+            // Nothing is left that agents could be given.
+            return Err(Fault::refused(
+                Code::Conflict,
+                "its active version is destroyed; roll back to another one or set a new value",
+            ));
+        }
         prepared.agents_unaffected = row.active.is_none();
         Ok(prepared)
     }

@@ -25,11 +25,8 @@ impl Bells {
     }
 
     /// Wakes all but these.
-    pub(super) fn ring_others(&self, ids: &[(WorkspaceId, String)]) {
-        self.lock()
-            .iter()
-            .filter(|(id, _)| !ids.iter().any(|(known, _)| known == *id))
-            .for_each(|(_, bell)| bell.notify_one());
+    pub(super) fn ring_others(&self, ids: &[WorkspaceId]) {
+        self.lock().iter().filter(|(id, _)| !ids.contains(id)).for_each(|(_, bell)| bell.notify_one());
     }
 
     /// The bell for a new task, or `None` where there is a task already, which is woken if it is to `ring`.

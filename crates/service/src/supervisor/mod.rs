@@ -94,22 +94,28 @@ pub(crate) async fn run(
         }
         // What is committed from here on rings again.
         committed.mark_unchanged();
-        match look(&shared, everything).await {
-            Ok(ids) => {
-                if everything {
+        if everything {
+            match look(&shared).await {
+                Ok(ids) => {
                     // Who is not among them any more has something to clear away.
                     shared.bells.ring_others(&ids);
                     looked = Instant::now();
-                } else {
-                    rung.retain(|id, _| ids.iter().any(|(known, _)| known == id));
-                }
-                for (id, wanted) in ids {
                     // One that nothing happened to wakes by its own clock.
-                    let ring = !everything && rung.insert(id, wanted.clone()) != Some(wanted);
+                    ids.into_iter().for_each(|id| wake(&shared, &mut units, id, &stopping, false));
+                }
+                Err(refusal) => complain("the units could not be looked at", &refusal),
+            }
+        }
+        // Also when everything was looked at: a commit may have been what ended the wait.
+        match shared.authority.restless().await {
+            Ok(restless) => {
+                rung.retain(|id, _| restless.units.iter().any(|(known, _)| known == id));
+                for (id, wanted) in restless.units {
+                    let ring = rung.insert(id, wanted.clone()) != Some(wanted);
                     wake(&shared, &mut units, id, &stopping, ring);
                 }
             }
-            Err(refusal) => complain("the units could not be looked at", &refusal),
+            Err(refusal) => complain("the units that wait for something could not be looked up", &refusal),
         }
         while units.try_join_next().is_some() {}
         tokio::select! {
@@ -126,18 +132,15 @@ pub(crate) async fn run(
     }
 }
 
-/// Who is to be woken. External agents are shown by the clock alone.
-async fn look(shared: &Arc<Shared>, everything: bool) -> Result<Vec<(WorkspaceId, String)>, Refusal> {
-    if !everything {
-        return Ok(shared.authority.restless().await?.units);
-    }
+/// Whoever is supervised. External agents are shown by the clock alone.
+async fn look(shared: &Arc<Shared>) -> Result<Vec<WorkspaceId>, Refusal> {
     for id in shared.authority.external_units().await? {
         // What is wrong with one must not keep the others from being looked at.
         if let Err(refusal) = unit::show_external(shared, id).await {
             complain("an agent that runs elsewhere could not be shown as it is", &refusal);
         }
     }
-    Ok(shared.authority.units().await?.into_iter().map(|id| (id, String::new())).collect())
+    shared.authority.units().await
 }
 
 fn wake(shared: &Arc<Shared>, units: &mut JoinSet<()>, id: WorkspaceId, stopping: &watch::Receiver<bool>, ring: bool) {
