@@ -15,7 +15,7 @@ export function ApprovalsPage({ approval, who }) {
   const pending = useGet("/approvals/pending?limit=200", concerns.approvals);
   const name = useNames();
   // The one that ends soonest comes first.
-  const inbox = useMemo(() => [...(pending.data ?? [])].sort((a, b) => a.expires_at.localeCompare(b.expires_at)), [pending.data]);
+  const inbox = useMemo(() => [...(pending.data ?? [])].sort((a, b) => Date.parse(a.expires_at) - Date.parse(b.expires_at)), [pending.data]);
   const list = useRef(null);
 
   const keys = (event) => {

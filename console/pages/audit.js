@@ -132,7 +132,7 @@ function Entry({ seq }) {
         ${event.lineage.length > 0 && html`<dt>Credentials</dt><dd>${event.lineage.map((id) => html`<code key=${id} class="block">${id}</code>`)}</dd>`}
         <dt>Request id</dt><dd><code>${event.request_id}</code></dd>
         ${event.detail && Object.keys(event.detail).length > 0 && html`<dt>Detail</dt><dd><pre class="code wrap" tabindex="0">${JSON.stringify(event.detail, null, 2)}</pre></dd>`}</dl></section>
-      ${rules.length > 0 && html`<section class="card" aria-label="The rule"><header><h2>${rules.length === 1 ? "The rule that decided" : "The rules that decided"}</h2></header>${rules.map(([id, text]) => html`<div key=${id}><p class="fine"><code>${ruleNames(id)}</code></p><${Policy} text=${text} /></div>`)}</section>`}
+      ${rules.length > 0 && html`<section class="card" aria-label="The rule"><header><h2>${rules.length === 1 ? "The rule that decided" : "The rules that decided"}</h2></header>${rules.map(([id, text]) => html`<div key=${id} class="spaced"><p class="fine"><code>${ruleNames(id)}</code></p><${Policy} text=${text} /></div>`)}</section>`}
       <section class="card" aria-label="Its place in the chain"><header><h2>Its place in the chain</h2></header><dl class="facts"><dt>Hash</dt><dd><code>${event.hash}</code></dd><dt>Hash before it</dt><dd><code>${event.prev_hash}</code></dd></dl></section></div>`;
   }}<//>`;
 }

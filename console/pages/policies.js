@@ -47,7 +47,7 @@ function Rules({ role }) {
       const shown = rules.filter(({ id, text, policy }) => !wanted || `${id} ${policy.name} ${text}`.toLowerCase().includes(wanted));
       const added = rules.filter(({ policy }) => !policy.shipped).length;
       return html`<p class="quiet" role="status">${plural(rules.length - added, "shipped rule")}, ${added} added.${wanted && ` ${shown.length} fit your search.`}</p>
-        <div class="card flush">${shown.map(({ id, text, policy, key }) => html`<details class="rule" key=${key}><summary data-control="policies.rule"><${Badge} tone=${effectOf(text).tone}>${effectOf(text).word}<//><strong>${policy.shipped ? words(id) : policy.name}</strong><span class="fine">${policy.shipped ? policy.name : "added"}</span></summary>
+        <div class="card flush">${shown.map(({ id, text, policy, key }) => html`<details class="rule" key=${key}><summary data-control="policies.rule"><${Badge} tone=${effectOf(text).tone}>${effectOf(text).word}<//><strong>${policy.shipped ? words(id) : policy.name}</strong>${!policy.shipped && html`<span class="fine">added</span>`}</summary>
           <${Policy} text=${text} />${!policy.shipped && html`<div class="row"><${Button} control="policies.remove" kind="danger" icon="trash" why=${why("policy.remove")} onClick=${() => setOpen({ kind: "remove", policy })}>Remove<//></div>`}</details>`)}</div>`;
     }}<//>
     ${open?.kind === "add" && html`<${AddPolicy} onClose=${() => setOpen(null)} />`}

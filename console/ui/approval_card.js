@@ -135,6 +135,8 @@ function Decide({ approval, who, reload, overdue, onLate, onClaim }) {
       refresh("/approvals");
     }
   });
+  // Who can neither vote nor decide alone reads what is asked of others.
+  const looksOn = why !== null && !mayDecideAlone(approval, who);
   const needsNote = approval.note_required && !note.trim();
   const notYet = why ?? (needsNote ? "A note is required." : open.length > 0 ? `${plural(open.length, "item")} of the checklist open.` : null);
   const approve = () => (notYet ? needsNote && !why && noteField.current.focus() : vote.run("approved"));
@@ -148,12 +150,14 @@ function Decide({ approval, who, reload, overdue, onLate, onClaim }) {
     return () => removeEventListener("keydown", keys);
   });
   return html`<section class="decide" aria-label="Your decision">
-    ${approval.checklist.length > 0 && html`<fieldset><legend>Checklist</legend>${approval.checklist.map((item) => html`<div class="row check-item" key=${item}><span class="grow">${item}</span>
+    ${approval.checklist.length > 0 && looksOn && html`<div><h3>Checklist</h3><ul>${approval.checklist.map((item) => html`<li key=${item}>${item}</li>`)}</ul></div>`}
+    ${approval.checklist.length > 0 && !looksOn && html`<fieldset><legend>Checklist</legend>${approval.checklist.map((item) => html`<div class="row check-item" key=${item}><span class="grow">${item}</span>
       <${Check} control="approval.check" label=${html`done<span class="hidden-text">: ${item}</span>`} checked=${checks[item] === "ok"} onChange=${(on) => setChecks({ ...checks, [item]: on ? "ok" : undefined })} />
       <${Check} control="approval.not-applicable" label=${html`not applicable<span class="hidden-text">: ${item}</span>`} checked=${checks[item] === "n/a"} onChange=${(on) => setChecks({ ...checks, [item]: on ? "n/a" : undefined })} /></div>`)}</fieldset>`}
     ${!why && html`<${Field} label=${approval.note_required ? "Note (required)" : "Note"} control="approval.note" rows="2" value=${note} onInput=${setNote} inputRef=${noteField} maxlength="500" />`}
     <${Problem} error=${vote.error} />
     ${why && html`<${Notice}>${why}<//>`}
+    ${!why && notYet && html`<p class="quiet">${notYet}</p>`}
     <div class="actions big"><${Button} control="approval.deny" kind="danger" icon="x" busy=${vote.busy} why=${why} onClick=${() => vote.run("denied")}>Deny<//>
       <${Button} control="approval.approve" kind="primary" icon="check" busy=${vote.busy} why=${notYet} onClick=${approve}>Approve<//></div>
     ${mayDecideAlone(approval, who) && !overdue && html`<p class="fine"><button type="button" class="link" data-control="approval.break-glass" onClick=${() => setBreaking(true)}>Decide alone (break-glass)</button></p>`}

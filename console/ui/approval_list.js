@@ -32,8 +32,10 @@ export function ApprovalList({ path }) {
   // What new requests push out of the newest page belongs to the older ones, once those are shown.
   const shown = useRef([]);
   useEffect(() => {
-    const last = newest.data?.at(-1)?.created_at;
-    const pushed = shown.current.filter((one) => one.created_at < last);
+    // Times are compared as such: as texts they have no fixed length.
+    const last = Date.parse(newest.data?.at(-1)?.created_at);
+    const kept = new Set(newest.data?.map((one) => one.id));
+    const pushed = shown.current.filter((one) => Date.parse(one.created_at) <= last && !kept.has(one.id));
     if (pushed.length > 0) setOlder((old) => (old.length > 0 ? [...pushed, ...old] : old));
     shown.current = newest.data ?? [];
   }, [newest.data]);
