@@ -31,7 +31,13 @@ function useLog(path, filters) {
     try {
       const page = await get(`${path}?order=desc&limit=${PAGE}${query ? `&${query}` : ""}${after ? `&after=${after}` : ""}`);
       if (question !== asked.current) return;
-      set((old) => ({ events: after ? [...old.events, ...page.events] : page.events, names: { ...(after ? old.names : {}), ...page.names }, error: null, loading: false, known: true, next: page.next_after }));
+      set((old) => {
+        // Asked for twice, it is taken once.
+        if (after && old.next !== after) return { ...old, loading: false };
+        const events = after ? [...old.events, ...page.events] : page.events;
+        const names = { ...(after ? old.names : {}), ...page.names };
+        return { events, names, error: null, loading: false, known: true, next: page.next_after };
+      });
     } catch (error) {
       if (question !== asked.current) return;
       set((old) => ({ ...old, error, loading: false }));
