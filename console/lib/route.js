@@ -53,9 +53,10 @@ export function go(to, { replace = false, anyway = false } = {}) {
 
 /** The parameters of the address's query, and how to change them in place. */
 export function useQueryParameters() {
-  const { path, query } = useSignal(address);
-  const parameters = new URLSearchParams(query);
+  const parameters = new URLSearchParams(useSignal(address).query);
   const set = (changes) => {
+    // As it is now: another change may have come since this was rendered.
+    const { path, query } = address.get();
     const next = new URLSearchParams(query);
     for (const [name, value] of Object.entries(changes)) {
       if (value === null || value === undefined || value === "") next.delete(name);

@@ -15,7 +15,7 @@ export function ApprovalsPage({ approval, who }) {
   const pending = useGet("/approvals/pending?limit=200", concerns.approvals);
   const name = useNames();
   // The one that ends soonest comes first.
-  const inbox = useMemo(() => [...(pending.data ?? [])].sort((a, b) => a.expires_at.localeCompare(b.expires_at)), [pending.data]);
+  const inbox = useMemo(() => [...(pending.data ?? [])].sort((a, b) => Date.parse(a.expires_at) - Date.parse(b.expires_at)), [pending.data]);
   const list = useRef(null);
 
   const keys = (event) => {
@@ -45,6 +45,6 @@ export function ApprovalsPage({ approval, who }) {
 
 function OneApproval({ id, who, name }) {
   const answer = useGet(`/approvals/${id}`, (event) => event.approval_id === id || /^(run|turn|workspace|secret|policy|operator)\./.test(event.type));
-  if (answer.error instanceof Refused && answer.error.status === 404) return html`<div class="card"><${Empty} title="This request is not there"><p>The link may be mistyped.</p><//></div>`;
+  if (answer.error instanceof Refused && [400, 404].includes(answer.error.status)) return html`<div class="card"><${Empty} title="This request is not there"><p>The link may be mistyped.</p><//></div>`;
   return html`<p class="narrow-only"><a href="/console/approvals" data-control="approvals.back">All that wait</a></p><${Answer} of=${answer} what="Loading the request">${(approval) => html`<${ApprovalCard} approval=${approval} who=${who} name=${name} reload=${answer.reload} />`}<//>`;
 }

@@ -47,7 +47,7 @@ function Rules({ role }) {
       const shown = rules.filter(({ id, text, policy }) => !wanted || `${id} ${policy.name} ${text}`.toLowerCase().includes(wanted));
       const added = rules.filter(({ policy }) => !policy.shipped).length;
       return html`<p class="quiet" role="status">${plural(rules.length - added, "shipped rule")}, ${added} added.${wanted && ` ${shown.length} fit your search.`}</p>
-        <div class="card flush">${shown.map(({ id, text, policy, key }) => html`<details class="rule" key=${key}><summary data-control="policies.rule"><${Badge} tone=${effectOf(text).tone}>${effectOf(text).word}<//><strong>${policy.shipped ? words(id) : policy.name}</strong><span class="fine">${policy.shipped ? policy.name : "added"}</span></summary>
+        <div class="card flush">${shown.map(({ id, text, policy, key }) => html`<details class="rule" key=${key}><summary data-control="policies.rule"><${Badge} tone=${effectOf(text).tone}>${effectOf(text).word}<//><strong>${policy.shipped ? words(id) : policy.name}</strong>${!policy.shipped && html`<span class="fine">added</span>`}</summary>
           <${Policy} text=${text} />${!policy.shipped && html`<div class="row"><${Button} control="policies.remove" kind="danger" icon="trash" why=${why("policy.remove")} onClick=${() => setOpen({ kind: "remove", policy })}>Remove<//></div>`}</details>`)}</div>`;
     }}<//>
     ${open?.kind === "add" && html`<${AddPolicy} onClose=${() => setOpen(null)} />`}
@@ -73,13 +73,20 @@ function AddPolicy({ onClose }) {
     await perform({ method: "POST", path: "/policies", body: { name: name.trim(), text } }, { done: "The policy was added, and decides from now on.", renew: ["/policies"] });
     onClose();
   });
+  // What was said of the text before says nothing of this one.
+  const change = (next) => {
+    setText(next);
+    setValid(null);
+    check.clear();
+    act.clear();
+  };
   const submit = (event) => {
     event.preventDefault();
     if (name.trim() && text.trim() && !act.busy) act.run();
   };
   return html`<${Dialog} title="Add a policy" onClose=${onClose} wide=${true}><form onSubmit=${submit}><p>In Cedar. It is checked against the schema before it is taken; a rule that could fail is refused.</p>
     <${Field} label="Name" control="add-policy.name" value=${name} onInput=${setName} required maxlength="100" />
-    <${Field} label="Text" control="add-policy.text" rows="12" class="mono" value=${text} onInput=${(next) => { setText(next); setValid(null); }} required spellcheck="false" />
+    <${Field} label="Text" control="add-policy.text" rows="12" class="mono" value=${text} onInput=${change} required spellcheck="false" />
     ${valid && html`<${Notice} tone="good" role="status">It is valid, and is asked for: ${valid.slots.join(", ") || "every request"}.<//>`}
     <${Problem} error=${check.error ?? act.error} />
     <div class="actions"><${Button} control="add-policy.cancel" onClick=${onClose}>Cancel<//><${Button} control="add-policy.check" busy=${check.busy} onClick=${() => check.run()}>Check<//>

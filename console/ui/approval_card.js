@@ -6,6 +6,7 @@ import { refresh } from "../lib/query.js";
 import { may, whyNot } from "../lib/roles.js";
 import { LENGTHS, plural, verb, words } from "../lib/format.js";
 import { useNow } from "../lib/clock.js";
+import { useRuleNames } from "../lib/names.js";
 import { Button, Check, Dialog, Field, Notice, Once, Problem, sentence, Until, useAction, When } from "./basic.js";
 import { ApprovalBadge, Badge } from "./state.js";
 import { ImpactList, whoAgrees } from "./impact.js";
@@ -24,20 +25,36 @@ function barred(approval, who) {
   return approval.requirements.length > 0 && !counts ? `This needs ${whoAgrees(approval.requirements)}.` : null;
 }
 
+/** Whether an owner's own vote is not enough, and could be made enough. */
+function mayDecideAlone(approval, who) {
+  const { role, id, email } = who.operator;
+  const uninvolved = approval.requested_by.id !== id && !approval.votes.some((vote) => vote.operator === email);
+  const needed = approval.requirements.reduce((sum, one) => sum + one.count, 0);
+  return role === "owner" && uninvolved && (needed > 1 || barred(approval, who) !== null);
+}
+
 export function ApprovalCard({ approval, who, name, reload }) {
   const now = useNow(1);
   const pending = approval.status === "pending";
   const overdue = pending && new Date(approval.expires_at).getTime() <= now;
+  const ruleNames = useRuleNames();
+  // A rule that gives no reason is its own.
+  const because = approval.rule.split(",").includes(approval.reason) ? "" : `: ${words(approval.reason)}`;
+  // What a vote left behind is kept here: its buttons go away with the request's end.
+  const [late, setLate] = useState(null);
+  const [claim, setClaim] = useState(null);
   return html`<article class="card approval" aria-labelledby="approval-title" data-approval=${approval.id} data-status=${approval.status}>
     <header><h2 id="approval-title">${approvalTitle(approval, name)}</h2><${ApprovalBadge} status=${approval.status} /></header>
     <div class="stack">
       <p><strong>${name(approval.requested_by)}</strong> <span class="quiet">(${approval.requested_by.kind})</span> wants to ${verb(approval.action)}. <span class="quiet">Asked <${When} at=${approval.created_at} />.</span></p>
-      ${pending ? html`<p class=${overdue ? "expiry over" : "expiry"}>Expires <${Until} at=${approval.expires_at} /> <span class="quiet">without a yes, nothing happens.</span></p>` : html`<${Ended} approval=${approval} />`}
+      ${pending ? html`<p class=${overdue ? "expiry over" : "expiry"}>Expires <${Until} at=${approval.expires_at} />. <span class="quiet">Without a yes until then, nothing happens.</span></p>` : html`<${Ended} approval=${approval} />`}
+      ${late && html`<${Notice} tone="warn" role="alert"><p><strong>${sentence(late.message)}</strong></p><p>Your vote was not counted; this is how it stands now.</p><//>`}
       <${Effect} approval=${approval} name=${name} />
       <section><h3>${pending ? "Whom it touches, as they are now" : "Whom it concerned"}</h3><${ImpactList} impact=${approval.impact} consequences=${approval.consequences} /></section>
-      <section><h3>Who decides</h3><${Votes} approval=${approval} /><p class="fine">Held by rule <code>${approval.rule}</code>: ${words(approval.reason)}.</p></section>
-      ${pending && html`<${Decide} approval=${approval} who=${who} reload=${reload} overdue=${overdue} />`}
-      <p class="fine"><a href=${`/console/audit?approval_id=${approval.id}`} data-control="approval.audit">Its audit events</a></p></div></article>`;
+      <section><h3>Who decides</h3><${Votes} approval=${approval} /><p class="fine">Held by <code>${ruleNames(approval.rule)}</code>${because}.</p></section>
+      ${pending && html`<${Decide} approval=${approval} who=${who} reload=${reload} overdue=${overdue} onLate=${setLate} onClaim=${setClaim} />`}
+      <p class="fine"><a href=${`/console/audit?approval_id=${approval.id}`} data-control="approval.audit">Its audit events</a></p></div>
+    ${claim && html`<${TakeToken} claim=${claim} onClose=${() => setClaim(null)} />`}</article>`;
 }
 
 const HIDDEN = new Set(["deed", "workspace", "scope", "key"]);
@@ -50,7 +67,7 @@ function shownValue(value, name) {
 }
 
 /** What every request of this kind says unless it says something else. */
-const USUAL = { base: "any", activate: true, unattended: false };
+const USUAL = { base: "any", activate: true, unattended: false, delivery: "env" };
 
 /** The deed, in words where there are some and in its own members otherwise. */
 function Effect({ approval, name }) {
@@ -62,8 +79,11 @@ function Effect({ approval, name }) {
     ${approval.key && html`<dt>Key</dt><dd><code>${approval.key}</code></dd>`}
     ${approval.value && html`<dt>New value</dt><dd>${approval.value.values.map((shape) => `${shape.format_class === "url" ? "URL" : words(shape.format_class)}, ${LENGTHS[shape.length_class] ?? shape.length_class}`).join("; ")} ${approval.value.same_as_current ? html`<${Badge} tone="muted">same as current<//>` : html`<${Badge} tone="warn">differs from current<//>`}</dd>`}
     ${base.length > 0 && html`<dt>Based on</dt><dd>${base.map((one) => `${one.key} v${one.version}`).join(", ")}</dd>`}
-    ${members.map(([key, value]) => html`<dt key=${key}>${words(key)}</dt><dd>${key === "text" ? html`<pre class="code wrap">${value}</pre>` : key.endsWith("_ms") ? duration(value) : shownValue(value, name)}</dd>`)}</dl></section>`;
+    ${members.map(([key, value]) => html`<dt key=${key}>${label(key)}</dt><dd>${key === "text" ? html`<pre class="code wrap">${value}</pre>` : key.endsWith("_ms") ? duration(value) : shownValue(value, name)}</dd>`)}</dl></section>`;
 }
+
+/** The name of a member, as a label; how a time is counted is said by the time. */
+const label = (key) => key[0].toUpperCase() + words(key.slice(1).replace(/_ms$/, ""));
 
 const duration = (ms) => (ms >= 86_400_000 ? plural(Math.round(ms / 86_400_000), "day") : plural(Math.round(ms / 60_000), "minute"));
 
@@ -89,10 +109,12 @@ function Ended({ approval }) {
   return html`<${Notice} tone=${end?.tone ?? "info"} role="status"><p><strong>${end?.text ?? approval.status}</strong></p>${by && html`<p>Decided by ${by}${approval.decided_at && html`, <${When} at=${approval.decided_at} />`}.</p>`}${approval.code && html`<p class="fine"><code>${approval.code}</code></p>`}<//>`;
 }
 
-function Decide({ approval, who, reload, overdue }) {
+/** Refusals of a vote on a request that has ended. */
+const LATE = ["APPROVAL_NOT_PENDING", "APPROVAL_EXPIRED", "APPROVAL_VOIDED", "APPROVAL_DENIED"];
+
+function Decide({ approval, who, reload, overdue, onLate, onClaim }) {
   const [note, setNote] = useState("");
   const [checks, setChecks] = useState({});
-  const [claim, setClaim] = useState(null);
   const [breaking, setBreaking] = useState(false);
   const noteField = useRef(null);
   const open = approval.checklist.filter((item) => !checks[item]);
@@ -100,16 +122,21 @@ function Decide({ approval, who, reload, overdue }) {
   const vote = useAction(async (decision, break_glass = false) => {
     try {
       const answer = await post(`/approvals/${approval.id}/decide`, { decision, note: note.trim() || undefined, checklist: checks, break_glass });
-      if (answer.result?.claim_token) setClaim(answer.result.claim_token);
+      if (answer.result?.claim_token) onClaim(answer.result.claim_token);
       if (answer.status === "pending") say("Your vote counts. It waits for others.", { tone: "warn" });
       else if (answer.status === "applied") say("Approved, and done.");
       else if (answer.status === "denied") say("Denied. Nothing has changed.");
       else say(`It ended as ${answer.status}: nothing has changed.`, { tone: "bad" });
+    } catch (error) {
+      if (!(error instanceof Refused && LATE.includes(error.code))) throw error;
+      onLate(error);
     } finally {
       reload();
       refresh("/approvals");
     }
   });
+  // Who can neither vote nor decide alone reads what is asked of others.
+  const looksOn = why !== null && !mayDecideAlone(approval, who);
   const needsNote = approval.note_required && !note.trim();
   const notYet = why ?? (needsNote ? "A note is required." : open.length > 0 ? `${plural(open.length, "item")} of the checklist open.` : null);
   const approve = () => (notYet ? needsNote && !why && noteField.current.focus() : vote.run("approved"));
@@ -122,19 +149,19 @@ function Decide({ approval, who, reload, overdue }) {
     addEventListener("keydown", keys);
     return () => removeEventListener("keydown", keys);
   });
-  const gone = vote.error instanceof Refused && ["APPROVAL_NOT_PENDING", "APPROVAL_EXPIRED", "APPROVAL_VOIDED", "APPROVAL_DENIED"].includes(vote.error.code);
   return html`<section class="decide" aria-label="Your decision">
-    ${approval.checklist.length > 0 && html`<fieldset><legend>Checklist</legend>${approval.checklist.map((item) => html`<div class="row check-item" key=${item}><span class="grow">${item}</span>
+    ${approval.checklist.length > 0 && looksOn && html`<div><h3>Checklist</h3><ul>${approval.checklist.map((item) => html`<li key=${item}>${item}</li>`)}</ul></div>`}
+    ${approval.checklist.length > 0 && !looksOn && html`<fieldset><legend>Checklist</legend>${approval.checklist.map((item) => html`<div class="row check-item" key=${item}><span class="grow">${item}</span>
       <${Check} control="approval.check" label=${html`done<span class="hidden-text">: ${item}</span>`} checked=${checks[item] === "ok"} onChange=${(on) => setChecks({ ...checks, [item]: on ? "ok" : undefined })} />
       <${Check} control="approval.not-applicable" label=${html`not applicable<span class="hidden-text">: ${item}</span>`} checked=${checks[item] === "n/a"} onChange=${(on) => setChecks({ ...checks, [item]: on ? "n/a" : undefined })} /></div>`)}</fieldset>`}
     ${!why && html`<${Field} label=${approval.note_required ? "Note (required)" : "Note"} control="approval.note" rows="2" value=${note} onInput=${setNote} inputRef=${noteField} maxlength="500" />`}
-    ${gone ? html`<${Notice} tone="warn" role="alert"><p><strong>${sentence(vote.error.message)}</strong></p><p>Your vote was not counted; this is how it stands now.</p><//>` : html`<${Problem} error=${vote.error} />`}
+    <${Problem} error=${vote.error} />
     ${why && html`<${Notice}>${why}<//>`}
+    ${!why && notYet && html`<p class="quiet">${notYet}</p>`}
     <div class="actions big"><${Button} control="approval.deny" kind="danger" icon="x" busy=${vote.busy} why=${why} onClick=${() => vote.run("denied")}>Deny<//>
       <${Button} control="approval.approve" kind="primary" icon="check" busy=${vote.busy} why=${notYet} onClick=${approve}>Approve<//></div>
-    ${who.operator.role === "owner" && !why && approval.requirements.some((one) => one.count > 1) && html`<p class="fine"><button type="button" class="link" data-control="approval.break-glass" onClick=${() => setBreaking(true)}>Decide alone (break-glass)</button></p>`}
-    ${breaking && html`<${BreakGlass} note=${note} setNote=${setNote} onClose=${() => setBreaking(false)} onDo=${() => { setBreaking(false); vote.run("approved", true); }} />`}
-    ${claim && html`<${TakeToken} claim=${claim} onClose=${() => setClaim(null)} />`}</section>`;
+    ${mayDecideAlone(approval, who) && !overdue && html`<p class="fine"><button type="button" class="link" data-control="approval.break-glass" onClick=${() => setBreaking(true)}>Decide alone (break-glass)</button></p>`}
+    ${breaking && html`<${BreakGlass} note=${note} setNote=${setNote} onClose=${() => setBreaking(false)} onDo=${() => { setBreaking(false); vote.run("approved", true); }} />`}</section>`;
 }
 
 function BreakGlass({ note, setNote, onClose, onDo }) {

@@ -1,5 +1,5 @@
 // Requests, newest first, whatever became of them; older ones on demand.
-import { html, useEffect, useState } from "../lib/html.js";
+import { html, useEffect, useRef, useState } from "../lib/html.js";
 import { get } from "../lib/api.js";
 import { useGet } from "../lib/query.js";
 import * as concerns from "../lib/events.js";
@@ -29,6 +29,16 @@ export function ApprovalList({ path }) {
     setOlder([]);
     setOver(false);
   }, [query]);
+  // What new requests push out of the newest page belongs to the older ones, once those are shown.
+  const shown = useRef([]);
+  useEffect(() => {
+    // Times are compared as such: as texts they have no fixed length.
+    const last = Date.parse(newest.data?.at(-1)?.created_at);
+    const kept = new Set(newest.data?.map((one) => one.id));
+    const pushed = shown.current.filter((one) => Date.parse(one.created_at) <= last && !kept.has(one.id));
+    if (pushed.length > 0) setOlder((old) => (old.length > 0 ? [...pushed, ...old] : old));
+    shown.current = newest.data ?? [];
+  }, [newest.data]);
   const all = [...(newest.data ?? []), ...older];
   const more = useAction(async () => {
     const page = await get(`${query}&before=${encodeURIComponent(all.at(-1).created_at)}`);

@@ -5,29 +5,41 @@ import { get } from "../lib/api.js";
 import { listen } from "../lib/live.js";
 import { useNames } from "../lib/names.js";
 import { words } from "../lib/format.js";
-import { Button, Empty, Loading, Problem, When } from "./basic.js";
+import { Empty, Loading, Problem, When } from "./basic.js";
 import { OutcomeBadge } from "./state.js";
 
 const PAGE = 100;
+const NOTHING_YET = { events: [], names: {}, error: null, loading: true, known: false, next: null };
 
 const queryOf = (filters) => new URLSearchParams(Object.entries(filters).filter(([, value]) => value !== "" && value != null)).toString();
 
 /** `{events, names, error, loading, more, end}` of a filtered log; follows it as it grows. */
 function useLog(path, filters) {
   const query = queryOf(filters);
-  const [state, set] = useState({ events: [], names: {}, error: null, loading: true, next: null });
+  const [state, set] = useState(NOTHING_YET);
   const current = useRef(state);
   current.current = state;
   const busy = useRef(false);
+  // Which question is being answered: what comes for an earlier one is not shown.
+  const asked = useRef(0);
 
   const load = useCallback(async (after) => {
     if (busy.current) return;
     busy.current = true;
+    const question = asked.current;
     set((old) => ({ ...old, loading: true, error: null }));
     try {
       const page = await get(`${path}?order=desc&limit=${PAGE}${query ? `&${query}` : ""}${after ? `&after=${after}` : ""}`);
-      set((old) => ({ events: after ? [...old.events, ...page.events] : page.events, names: { ...(after ? old.names : {}), ...page.names }, error: null, loading: false, next: page.next_after }));
+      if (question !== asked.current) return;
+      set((old) => {
+        // Asked for twice, it is taken once.
+        if (after && old.next !== after) return { ...old, loading: false };
+        const events = after ? [...old.events, ...page.events] : page.events;
+        const names = { ...(after ? old.names : {}), ...page.names };
+        return { events, names, error: null, loading: false, known: true, next: page.next_after };
+      });
     } catch (error) {
+      if (question !== asked.current) return;
       set((old) => ({ ...old, error, loading: false }));
     }
     busy.current = false;
@@ -37,7 +49,8 @@ function useLog(path, filters) {
     let timer = null;
     let over = false;
     busy.current = false;
-    set({ events: [], names: {}, error: null, loading: true, next: null });
+    asked.current += 1;
+    set(NOTHING_YET);
     load(null);
     const newer = async () => {
       timer = null;
@@ -58,6 +71,7 @@ function useLog(path, filters) {
             const fresh = page.events.filter((event) => event.id > first).reverse();
             return { ...old, events: [...fresh, ...old.events], names: { ...old.names, ...page.names } };
           });
+          if (page.next_after) timer ??= setTimeout(newer, 400);
         }
       } catch {
         // The next event, or the next poll, tries again; what is shown stays true.
@@ -81,20 +95,21 @@ export function AuditList({ path, filters = {}, compact }) {
   const nameOf = useNames();
   const sentinel = useRef(null);
   useEffect(() => {
-    if (!sentinel.current) return undefined;
+    // After a failure it is asked again by hand, not in a circle.
+    if (!sentinel.current || log.error) return undefined;
     const observer = new IntersectionObserver(([entry]) => entry.isIntersecting && log.more(), { rootMargin: "600px" });
     observer.observe(sentinel.current);
     return () => observer.disconnect();
-  }, [log.next, log.loading]);
+  }, [log.next, log.loading, log.error]);
   const name = (principal) => log.names[principal.id] ?? nameOf(principal);
   if (log.events.length === 0) {
     if (log.error) return html`<${Problem} error=${log.error} onRetry=${log.reload} />`;
-    if (log.loading) return html`<${Loading} what="Loading the log" />`;
+    if (!log.known) return html`<${Loading} what="Loading the log" />`;
     return html`<div class="card"><${Empty} icon="log" title="No events"><p>${queryOf(filters) ? "Nothing in the log fits these filters." : "Nothing has happened yet."}</p><//></div>`;
   }
   return html`<ol class=${`card flush timeline${compact ? " compact" : ""}`} aria-label="Audit events">${log.events.map((event) => html`<${Row} key=${event.id} event=${event} name=${name} names=${log.names} />`)}</ol>
     <${Problem} error=${log.error} onRetry=${log.more} />
-    <div ref=${sentinel} class="row center">${log.next ? html`<${Button} control="audit.older" busy=${log.loading} onClick=${log.more}>Older events<//>` : html`<p class="fine">This is the beginning.</p>`}</div>`;
+    <div ref=${sentinel} class="row center">${log.next ? html`<${Loading} what="Older events" />` : html`<p class="fine">This is the beginning.</p>`}</div>`;
 }
 
 function Row({ event, name, names }) {

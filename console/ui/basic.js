@@ -1,7 +1,7 @@
 // What every page is made of: buttons, fields, dialogs, notices.
 import { html, useEffect, useId, useRef, useState } from "../lib/html.js";
 import { Refused } from "../lib/api.js";
-import { fullTime, ago, until } from "../lib/format.js";
+import { fullTime, ago, until, words } from "../lib/format.js";
 import { useNow } from "../lib/clock.js";
 import { Icon } from "./icon.js";
 
@@ -80,15 +80,20 @@ export function Dialog({ title, onClose, children, wide, control }) {
     ${children}</dialog>`;
 }
 
+/** Some reasons are words for programs, others are for people. */
+const isProse = (reason) => /\s/.test(reason);
+/** A next step that is done here already. */
+const SEE_REASON = "see `reason`";
+
 /** What went wrong, and what to do next, in the server's words. */
 export function Problem({ error, onRetry }) {
   if (!error) return null;
   const refused = error instanceof Refused;
   return html`<div class="notice bad" role="alert"><${Icon} name="alert" />
     <div><p><strong>${sentence(error.message)}</strong></p>
-      ${refused && error.reason && error.body.detail && html`<p>${error.body.detail}</p>`}
-      ${refused && error.nextStep && html`<p>${sentence(error.nextStep)}</p>`}
-      ${refused && html`<p class="fine"><code>${error.code || error.status}</code>${error.auditId != null && html` · <a href=${`/console/audit/${error.auditId}`} data-control="refusal.audit">audit event ${error.auditId}</a>`}</p>`}
+      ${refused && isProse(error.reason) && html`<p>${sentence(error.reason)}</p>`}
+      ${refused && error.nextStep && !error.nextStep.startsWith(SEE_REASON) && html`<p>${sentence(error.nextStep)}</p>`}
+      ${refused && html`<p class="fine"><code>${error.code || error.status}</code>${error.reason && !isProse(error.reason) && ` · ${words(error.reason)}`}${error.auditId != null && html` · <a href=${`/console/audit/${error.auditId}`} data-control="refusal.audit">audit event ${error.auditId}</a>`}</p>`}
     </div>
     ${onRetry && html`<${Button} control="problem.retry" onClick=${onRetry}>Try again<//>`}</div>`;
 }

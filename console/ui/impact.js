@@ -23,8 +23,8 @@ export function ImpactList({ impact, consequences = [] }) {
 /** Who has to agree, in words. */
 export function whoAgrees(requirements = []) {
   return requirements.map(({ who, count }) => {
-    const whom = who.by === "role" ? (who.name === "owner" ? "owner" : `${who.name} (or a higher role)`) : `member of ${who.name}`;
-    return `${count} ${whom}`;
+    if (who.by !== "role") return `${plural(count, "member")} of ${who.name}`;
+    return `${plural(count, who.name)}${who.name === "owner" ? "" : " (or a higher role)"}`;
   }).join(" and ");
 }
 

@@ -8,22 +8,24 @@ import { Button, Dialog, Field, Problem, useAction } from "./basic.js";
 import { SignInForm } from "./door.js";
 import { passkeysHere, stepUpWithPasskey } from "../lib/passkey.js";
 
-const open = signal(null);
+/** What is asked, the latest last: a session can end while the password is asked for, which is then asked for again. */
+const open = signal([]);
 
 /** Shows a dialog of this kind; several requests that need the same wait for the same. */
 function need(kind) {
-  const now = open.get();
-  if (now?.kind === kind) return now.done;
+  const known = open.get().find((one) => one.kind === kind);
+  if (known) return known.done;
   let finish;
   const done = new Promise((resolve) => (finish = resolve));
-  open.set({
+  const one = {
     kind,
     done,
     close(result) {
-      open.set(null);
+      open.set(open.get().filter((other) => other !== one));
       finish(result);
     },
-  });
+  };
+  open.set([...open.get(), one]);
   return done;
 }
 
@@ -42,7 +44,7 @@ session.watch((who) => {
 const AGAIN = { email: "again.email", password: "again.password", submit: "again.submit", passkey: "again.passkey" };
 
 export function Prompts() {
-  const shown = useSignal(open);
+  const shown = useSignal(open).at(-1);
   if (!shown) return null;
   return shown.kind === "sign in" ? html`<${SessionEnded} shown=${shown} />` : html`<${StepUp} shown=${shown} />`;
 }
@@ -50,7 +52,7 @@ export function Prompts() {
 function SessionEnded({ shown }) {
   const who = useSignal(session);
   const leave = () => {
-    shown.close(false);
+    for (const one of open.get()) one.close(false);
     session.set(null);
   };
   return html`<${Dialog} title="Your session has ended" onClose=${leave}><div class="body"><p>Sign in again to go on. What you have typed is still there.</p></div>
@@ -58,6 +60,7 @@ function SessionEnded({ shown }) {
 }
 
 function StepUp({ shown }) {
+  const who = useSignal(session);
   const [password, setPassword] = useState("");
   const field = useRef(null);
   const confirm = useAction(async () => {
@@ -84,6 +87,7 @@ function StepUp({ shown }) {
   return html`<${Dialog} title="Confirm that it is you" onClose=${() => shown.close(false)}><form onSubmit=${submit}>
     <p>This decision needs your password again. It then counts for five minutes.</p>
     <${Problem} error=${confirm.error ?? passkey.error} />
+    <input type="text" hidden readonly autocomplete="username" value=${who?.operator.email} />
     <${Field} label="Password" control="step-up.password" kind="password" value=${password} onInput=${setPassword} required autocomplete="current-password" inputRef=${field} />
     <div class="actions">${passkeysHere() && html`<${Button} control="step-up.passkey" icon="key" busy=${passkey.busy} onClick=${() => passkey.run()}>Use a passkey<//>`}
       <${Button} control="step-up.cancel" onClick=${() => shown.close(false)}>Cancel<//>

@@ -4,6 +4,7 @@ import { post } from "../lib/api.js";
 import { useOrganisation } from "../lib/org.js";
 import { Button, Field, Notice, Problem, sentence, useAction } from "./basic.js";
 import { Badge } from "./state.js";
+import { useRuleNames } from "../lib/names.js";
 import { ImpactList, whoAgrees } from "./impact.js";
 import { Policy } from "./policy_text.js";
 
@@ -85,10 +86,11 @@ export function WhatIf() {
 const VERDICTS = { allow: { tone: "good", icon: "check", text: "It would be done at once." }, hold: { tone: "warn", icon: "clock", text: "It would wait for a human." }, deny: { tone: "bad", icon: "x", text: "It would be refused." } };
 
 function Verdict({ answer }) {
+  const ruleNames = useRuleNames();
   const verdict = VERDICTS[answer.decision] ?? VERDICTS.deny;
   return html`<section class="card" aria-label="Answer" data-decision=${answer.decision}><header><h2>${verdict.text}</h2><${Badge} tone=${verdict.tone} icon=${verdict.icon}>${answer.decision}<//></header>
     <div class="stack">${answer.decision === "hold" && html`<p>Needs ${whoAgrees(answer.requirements)}.</p>`}
     ${answer.refusal && html`<${Notice} tone="bad"><p><strong>${sentence(answer.refusal.error)}</strong></p><p>${sentence(answer.refusal.next_step)}</p><p class="fine"><code>${answer.refusal.code}</code></p><//>`}
     ${answer.decision !== "deny" && html`<div><h3>Whom it would touch</h3><${ImpactList} impact=${answer.impact ?? []} consequences=${answer.consequences ?? []} /></div>`}
-    <div><h3>The deciding rule</h3>${answer.rule ? html`<p><code>${answer.rule}</code></p>` : html`<p class="quiet">None: it is refused before any rule is asked.</p>`}${answer.rule_text && html`<${Policy} text=${answer.rule_text} />`}</div></div></section>`;
+    <div><h3>The deciding rule</h3>${answer.rule ? html`<p><code>${ruleNames(answer.rule)}</code></p>` : html`<p class="quiet">None: it is refused before any rule is asked.</p>`}${answer.rule_text && html`<${Policy} text=${answer.rule_text} />`}</div></div></section>`;
 }

@@ -1,5 +1,4 @@
 //! Where a scenario plays: a server of its own, and a browser in which nobody has been before.
-#![expect(dead_code, reason = "words that scenarios to come will use")]
 
 use std::{
     cell::RefCell,
