@@ -1,26 +1,26 @@
 //! All scenarios: where each plays, and on which engines.
 
+mod agreement;
+mod approvals;
+mod asking;
+mod audit;
 mod chat;
 mod create;
 mod door;
+mod endings;
 pub mod everywhere;
 mod frame;
 mod harmless;
+mod incident;
 mod map;
-mod workspace;
+mod policies;
+mod prompts;
 mod roles;
 mod secret_history;
 mod secret_import;
 mod secrets;
 mod tokens;
-mod agreement;
-mod approvals;
-mod asking;
-mod audit;
-mod endings;
-mod incident;
-mod policies;
-mod prompts;
+mod workspace;
 
 use crate::scene::{House, Scene};
 
