@@ -22,7 +22,7 @@ export function Tokens({ workspace, role }) {
   const name = useNames();
   const why = (verb) => (may(role, verb) ? null : whyNot(role, verb));
   const close = () => setOpen(null);
-  const dead = (token) => token.revoked_at || new Date(token.expires_at).getTime() <= now;
+  const dead = (token) => token.revoked_at || (token.expires_at !== null && new Date(token.expires_at).getTime() <= now);
   return html`<section class="stack" aria-label="Tokens"><div class="row"><p class="quiet grow">${workspace ? "A token of this workspace is its agent, wherever it is used. Tokens made for each run are the platform's own and end with it." : "A token minted by a human is a service: a program with these scopes, never a human. Secret writes are held for a human, unless it is minted as unattended."}</p>
       ${workspace && workspace.runtime === "external" && html`<${Button} control="tokens.enrol" why=${why("enrolment.issue")} onClick=${() => setOpen({ kind: "enrol" })}>Enrolment code<//>`}
       <${Button} control="tokens.mint" kind="primary" icon="plus" why=${why("token.mint")} onClick=${() => setOpen({ kind: "mint" })}>New token<//></div>
@@ -33,7 +33,7 @@ export function Tokens({ workspace, role }) {
         ${shown.map((token) => html`<tr key=${token.id} class=${dead(token) ? "gone" : ""}><td><div><strong>${token.name}</strong> ${token.unattended && html`<${Badge} tone="warn">unattended<//>`}<p class="fine"><code>${token.prefix}…</code></p></div></td>
           <td data-label="Scopes"><span class="fine scopes">${token.scopes.join(", ")}</span></td><td data-label="Made"><div><${When} at=${token.created_at} /><p class="fine">by ${name(token.created_by)}</p></div></td>
           <td data-label="Last used">${token.last_used_at ? html`<${When} at=${token.last_used_at} />` : html`<span class="quiet">never</span>`}</td>
-          <td data-label="Ends">${token.revoked_at ? html`<${Badge} tone="muted">revoked<//>` : dead(token) ? html`<${Badge} tone="muted">expired<//>` : onDay(token.expires_at)}</td>
+          <td data-label="Ends">${token.revoked_at ? html`<${Badge} tone="muted">revoked<//>` : dead(token) ? html`<${Badge} tone="muted">expired<//>` : token.expires_at === null ? html`<span class="quiet">with its run</span>` : onDay(token.expires_at)}</td>
           <td class="end">${!dead(token) && html`<${Button} control="tokens.revoke" kind="danger" why=${why("token.revoke")} onClick=${() => setOpen({ kind: "revoke", token })}>Revoke<//>`}</td></tr>`)}</tbody></table></div>`}
         ${(hidden > 0 || all) && html`<${Check} label=${all ? "Show those that ended" : `Show ${hidden} that ended`} control="tokens.ended" checked=${all} onChange=${setAll} />`}`;
     }}<//>

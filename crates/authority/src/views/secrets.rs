@@ -115,8 +115,8 @@ pub struct TokenView {
     pub created_at: String,
     /// Who minted it.
     pub created_by: String,
-    /// When it expires.
-    pub expires_at: String,
+    /// When it expires; null for the token of a run, which ends with it.
+    pub expires_at: Option<String>,
     /// When it was last used, to the minute.
     pub last_used_at: Option<String>,
     /// When it was revoked.
@@ -309,7 +309,7 @@ fn token(row: CredentialRow) -> TokenView {
         unattended: row.unattended,
         created_at: time(row.created_at),
         created_by: row.created_by,
-        expires_at: rfc3339(row.expires_at),
+        expires_at: (row.expires_at.0 < i64::MAX).then(|| rfc3339(row.expires_at)),
         last_used_at: row.last_used_at.map(time),
         revoked_at: row.revoked_at.map(time),
         lineage,
