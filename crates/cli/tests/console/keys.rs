@@ -1,6 +1,8 @@
-//! Keys as the driver wants them.
+//! Keys, and the mouse, as the driver wants them.
 
 use serde_json::{Value, json};
+
+use crate::webdriver::Element;
 
 /// Names of keys that write nothing, and their place in the standard.
 const NAMED: [(&str, char); 17] = [
@@ -33,6 +35,18 @@ pub fn chord(words: &str) -> Value {
 /// Types a text, key by key.
 pub fn typed(text: &str) -> Value {
     sequence(text.chars().flat_map(|key| [event("keyDown", key), event("keyUp", key)]).collect())
+}
+
+/// How long a mouse is on its way, in milliseconds: a person does not jump.
+const ON_ITS_WAY_MS: u32 = 150;
+
+/// Takes the middle of one element to the middle of another.
+pub fn drag(from: &Element, to: &Element) -> Value {
+    let go = |to: &Element| json!({"type": "pointerMove", "duration": ON_ITS_WAY_MS, "x": 0, "y": 0, "origin": to.argument()});
+    let button = |kind: &str| json!({"type": kind, "button": 0});
+    let moves = [go(from), button("pointerDown"), go(to), button("pointerUp")];
+    let mouse = json!({"type": "pointer", "id": "mouse", "parameters": {"pointerType": "mouse"}, "actions": moves});
+    json!({"actions": [mouse]})
 }
 
 fn key(name: &str) -> char {
