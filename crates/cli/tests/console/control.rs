@@ -1,5 +1,7 @@
 //! A control of a page, and what a person does with one. Whatever is done is noted in the register.
 
+use std::cell::RefCell;
+
 use serde_json::{Value, json};
 
 use crate::{
@@ -56,19 +58,20 @@ impl<'a> Control<'a> {
     /// Does it, again if the page changed at that moment, and notes it.
     #[track_caller]
     fn act(&self, what: &str, act: impl Fn(&Element) -> Result<(), Fault>) -> Self {
-        let mut last = None;
+        let last = RefCell::new(String::new());
         let attempt = || {
             let element = self.find()?;
             match act(&element) {
                 Ok(()) => Some(Ok(())),
                 Err(fault) if fault.is_passing() => {
-                    last = Some(fault);
+                    *last.borrow_mut() = fault.message;
                     None
                 }
                 Err(fault) => Some(Err(fault)),
             }
         };
-        let outcome = self.page.until(attempt, || format!("{what} {}: {}", self.name, self.missing()));
+        let outcome =
+            self.page.until(attempt, || format!("{what} {}: {}; {}", self.name, self.missing(), last.borrow()));
         done(&format!("{what} {}", self.name), outcome);
         registry::touch(self.name);
         *self
@@ -92,13 +95,32 @@ impl<'a> Control<'a> {
         })
     }
 
-    /// Takes the choice that shows these words.
+    /// Takes the choice that shows these words, by the keyboard: what a click on one does, the driver only imitates, and
+    /// leaves out an event.
     #[track_caller]
     pub fn choose(&self, words: &str) -> Self {
         self.act("choose from", |element| {
-            let option = self.page.session.script(scripts::OPTION, json!([element.argument(), words]))?;
-            let missing = || Fault { error: "no such element".to_owned(), message: format!("no choice `{words}`") };
-            self.page.session.click(&Element::read(&option).ok_or_else(missing)?)
+            let page = &self.page.session;
+            let choices = page.script(scripts::CHOICES, json!([element.argument()]))?;
+            page.keys(element, HOME)?;
+            for _ in choices.as_array().into_iter().flatten() {
+                if page.script(scripts::CHOSEN, json!([element.argument()]))? == words {
+                    return Ok(());
+                }
+                page.keys(element, DOWN)?;
+            }
+            let message = format!("no choice `{words}`, but {choices}");
+            Err(Fault { error: "no such element".to_owned(), message })
+        })
+    }
+
+    /// Drags it with the mouse onto another one.
+    #[track_caller]
+    pub fn drag_to(&self, other: &Control) -> Self {
+        self.act("drag", |element| {
+            let missing = || Fault { error: "no such element".to_owned(), message: other.missing() };
+            let target = other.find().ok_or_else(missing)?;
+            self.page.session.post("/actions", keys::drag(element, &target)).map(drop)
         })
     }
 
@@ -152,6 +174,10 @@ impl<'a> Control<'a> {
         self.page.until(look, || self.missing()).as_str().unwrap_or_default().to_owned()
     }
 }
+
+/// The first choice, and the next one.
+const HOME: &str = "\u{e011}";
+const DOWN: &str = "\u{e015}";
 
 /// Control and A, then Delete, as the standard writes keys in a text; the last one lets the Control key go.
 const ALL_AND_DELETE: &str = "\u{e009}a\u{e000}\u{e017}";

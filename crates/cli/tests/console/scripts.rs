@@ -50,11 +50,9 @@ const [element] = arguments;
 return element.matches("textarea, input:not([type]), input:is([type=text], [type=search], [type=email], [type=password], [type=number], [type=url], [type=tel])");
 "#;
 
-/// The option of a list that shows these words.
-pub const OPTION: &str = r#"
-const [element, words] = arguments;
-return [...element.options].find((option) => option.text.trim() === words) ?? null;
-"#;
+/// The words of all choices, and of the one that is taken.
+pub const CHOICES: &str = "return [...arguments[0].options].map((option) => option.text.trim())";
+pub const CHOSEN: &str = "return arguments[0].selectedOptions[0]?.text.trim() ?? null";
 
 /// What a control holds: its value, or whether it is checked.
 pub const VALUE: &str = r#"
