@@ -111,7 +111,7 @@ function Entry({ seq }) {
   const hasLater = later.data?.events.length > 0;
   const nameOf = useNames();
   const ruleNames = useRuleNames();
-  if (answer.error instanceof Refused && [400, 404].includes(answer.error.status)) return html`<${Empty} icon="log" title="There is no such event"><p><a href="/console/audit" data-control="entry.to-log">To the log</a></p><//>`;
+  if (answer.error instanceof Refused && [400, 404].includes(answer.error.status)) return html`<${Empty} icon="log" title="There is no such event" page=${true}><p><a href="/console/audit" data-control="entry.to-log">To the log</a></p><//>`;
   return html`<${Answer} of=${answer} what="Loading the event">${(event) => {
     const name = (principal) => event.names[principal.id] ?? nameOf(principal);
     const rules = Object.entries(event.rule_texts ?? {});

@@ -22,7 +22,7 @@ export function WorkspacePage({ id, tab = "overview", who }) {
   const pending = useGet(`/workspaces/${id}/approvals?state=pending&limit=50`, concerns.approvals);
   if (!TABS.includes(tab)) return html`<${NotFound} />`;
   if (answer.error instanceof Refused && answer.error.status === 404) {
-    return html`<${Empty} icon="info" title="This workspace is not there"><p>It was removed, or never existed. What happened in it stays in the <a href=${`/console/audit?workspace_id=${id}`} data-control="workspace.gone-audit">audit log</a>.</p><//>`;
+    return html`<${Empty} icon="info" title="This workspace is not there" page=${true}><p>It was removed, or never existed. What happened in it stays in the <a href=${`/console/audit?workspace_id=${id}`} data-control="workspace.gone-audit">audit log</a>.</p><//>`;
   }
   const to = (name) => `/console/workspaces/${id}${name === "overview" ? "" : `/${name}`}`;
   const role = who.operator.role;

@@ -104,8 +104,9 @@ export function Notice({ tone = "info", icon, children, role }) {
   return html`<div class=${`notice ${tone}`} role=${role}><${Icon} name=${icon ?? (tone === "info" ? "info" : tone === "good" ? "check" : "alert")} /><div>${children}</div></div>`;
 }
 
-export function Empty({ icon = "info", title, children }) {
-  return html`<div class="empty"><${Icon} name=${icon} size=${28} /><h2>${title}</h2>${children}</div>`;
+/** Nothing to show, and what to do about it. `page`: it is all of the page, so its title is the page's. */
+export function Empty({ icon = "info", title, page, children }) {
+  return html`<div class="empty"><${Icon} name=${icon} size=${28} />${page ? html`<h1>${title}</h1>` : html`<h2>${title}</h2>`}${children}</div>`;
 }
 
 export function Loading({ what = "Loading" }) {

@@ -3,7 +3,7 @@ import { html, useEffect, useMemo, useRef, useState } from "../lib/html.js";
 import { CARD, layout } from "../lib/layout.js";
 import { useViewport } from "../lib/viewport.js";
 import { below } from "../lib/org.js";
-import { duration, plural } from "../lib/format.js";
+import { duration } from "../lib/format.js";
 import { go } from "../lib/route.js";
 import { Button, Since } from "./basic.js";
 import { stateOf } from "./state.js";
@@ -113,12 +113,11 @@ function Card({ workspace, place, waiting, selected, active, dim, target, moved,
   const { icon, tone, word } = stateOf(workspace.status, workspace.runtime);
   const root = workspace.kind === "platform";
   const shift = moved ? `translate(${moved.dx / scale}px, ${moved.dy / scale}px)` : undefined;
-  const name = [workspace.name, root && "root", word, workspace.turn_since && "in a turn", workspace.queued > 0 && `${workspace.queued} queued`, workspace.restart_debt && "restart debt", waiting > 0 && plural(waiting, "request") + " waiting"].filter(Boolean).join(", ");
   const classes = ["map-card", tone, root && "root", selected && "selected", dim && "dim", target && "target", moved && "moved"].filter(Boolean).join(" ");
-  return html`<div class=${classes} role="treeitem" aria-level=${place.depth + 1} aria-selected=${selected} aria-label=${name} tabindex=${active ? 0 : -1} data-card=${workspace.id} data-control="map.card"
+  return html`<div class=${classes} role="treeitem" aria-level=${place.depth + 1} aria-selected=${selected} tabindex=${active ? 0 : -1} data-card=${workspace.id} data-control="map.card"
       style=${{ left: `${place.x}px`, top: `${place.y}px`, transform: shift }} onPointerDown=${(event) => onDown(event, workspace.id)} onClick=${(event) => event.pointerType === "touch" && onSelect(workspace.id)}>
     <span class="map-state"><${Icon} name=${icon} size=${18} /></span>
     <span class="map-name">${workspace.name}</span>
     <span class="map-line">${root && html`<span class="badge info">root</span> `}<span class="map-word">${word}</span>${workspace.turn_since ? html` · <span class="map-turn">turn <${Since} at=${workspace.turn_since}>${duration}<//></span>` : null}${workspace.queued > 0 ? html` · ${workspace.queued} queued` : !workspace.turn_since && workspace.role ? html` · ${workspace.role}` : null}</span>
-    <span class="map-marks">${workspace.restart_debt && html`<span class="map-mark debt" title="Restart debt: it runs on something older than it should"><${Icon} name="restart" size=${12} /></span>`}${waiting > 0 && html`<span class="map-mark pending" title="Requests that wait for a human"><${Icon} name="inbox" size=${12} />${waiting}</span>`}</span></div>`;
+    <span class="map-marks">${workspace.restart_debt && html`<span class="map-mark debt" title="Restart debt: it runs on something older than it should"><${Icon} name="restart" size=${12} /><span class="hidden-text"> restart debt</span></span>`}${waiting > 0 && html`<span class="map-mark pending" title="Requests that wait for a human"><${Icon} name="inbox" size=${12} />${waiting}<span class="hidden-text"> waiting</span></span>`}</span></div>`;
 }

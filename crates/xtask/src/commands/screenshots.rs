@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::{browser, clients, step};
 
 /// Where pictures go unless another folder is named.
-const FOLDER: &str = "docs/screenshots";
+const FOLDER: &str = "target/screenshots";
 
 /// The variable by which the tests of the console make pictures and nothing else.
 const VARIABLE: &str = "PORTCULLIS_TEST_PICTURES";

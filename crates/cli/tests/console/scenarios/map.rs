@@ -107,7 +107,7 @@ pub fn an_empty_organisation_leads_to_the_first_agent_and_it_runs(scene: &mut Sc
     assert_eq!((&made["parent_id"], &made["role"]), (&json!(fleet.root()), &json!("reads and summarises")));
     let id = text(&made, "id");
     fleet.settled(&id);
-    card_says(page, &id, "researcher, online");
+    card_says(page, &id, "researcher online");
     assert_eq!(fleet.audit("event=workspace.create&outcome=done").len(), 1);
     page.control("toast.close").click();
     page.not_see("researcher was created.");
@@ -126,11 +126,11 @@ pub fn turns_queues_debts_and_requests_appear_while_one_looks(scene: &mut Scene)
     let id = fleet.create("worker", exec(HOLDS), None);
     fleet.settled(&id);
     scene.sign_in();
-    card_says(page, &id, "worker, online");
+    card_says(page, &id, "worker online");
     page.see_in("[data-summary]", "2 workspaces · 1 online");
 
     let first = fleet.send(&id, "hold one");
-    card_says(page, &id, "in a turn");
+    card_says(page, &id, "turn ");
     page.see_in("[data-summary]", "1 in a turn");
     let second = fleet.send(&id, "note two");
     card_says(page, &id, "1 queued");
@@ -148,7 +148,7 @@ pub fn turns_queues_debts_and_requests_appear_while_one_looks(scene: &mut Scene)
     let path = format!("/workspaces/{id}/secrets");
     let held = fleet.ask_as(&agent, Method::POST, &path, Some(json!({"key": "OTHER", "value": "some value"})));
     let held = want(202, held);
-    card_says(page, &id, "1 request waiting");
+    card_says(page, &id, "1 waiting");
     page.see_in(".aside", "1 request about it or from it");
     page.control("aside.waiting").click();
     page.is_at("/console/approvals");
