@@ -16,11 +16,17 @@ import { NotFound } from "../ui/not_found.js";
 
 const TABS = ["overview", "chat", "secrets", "activity", "approvals", "tokens"];
 
+const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+/** What is no id names nothing, and is no part of any request. */
 export function WorkspacePage({ id, tab = "overview", who }) {
+  return ID.test(id) && TABS.includes(tab) ? html`<${OneWorkspace} id=${id} tab=${tab} who=${who} />` : html`<${NotFound} />`;
+}
+
+function OneWorkspace({ id, tab, who }) {
   const answer = useGet(`/workspaces/${id}`, concerns.workspace(id));
   const organisation = useOrganisation();
   const pending = useGet(`/workspaces/${id}/approvals?state=pending&limit=50`, concerns.approvals);
-  if (!TABS.includes(tab)) return html`<${NotFound} />`;
   if (answer.error instanceof Refused && answer.error.status === 404) {
     return html`<${Empty} icon="info" title="This workspace is not there" page=${true}><p>It was removed, or never existed. What happened in it stays in the <a href=${`/console/audit?workspace_id=${id}`} data-control="workspace.gone-audit">audit log</a>.</p><//>`;
   }

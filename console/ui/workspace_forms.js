@@ -80,6 +80,9 @@ function RuntimeFields({ form, set, withDefault }) {
     ${form.run !== "external" && form.run !== "default" && html`<${Field} label="Memory limit, MiB" control="runtime.memory" kind="number" min="16" value=${form.memory} onInput=${(memory) => set({ memory })} placeholder="no limit" />`}`;
 }
 
+/** What a button does: the thing itself, or asking for it. */
+const orAsk = ({ plan }, words) => (plan?.decision === "hold" ? "Ask for approval" : words);
+
 const useForm = (initial) => {
   const [form, setForm] = useState({ command: "", image: "", model: "", baseUrl: "", key: "", memory: "", ...initial });
   return [form, (change) => setForm((old) => ({ ...old, ...change }))];
@@ -106,7 +109,7 @@ export function CreateWorkspace({ organisation, parent, onClose, onDone }) {
     <${RuntimeFields} form=${form} set=${set} withDefault=${true} />
     ${form.name.trim() && html`<${PlanView} of=${planned} quiet=${true} />`}
     <${Problem} error=${act.error} />
-    <div class="actions"><${Button} control="create.cancel" onClick=${onClose}>Cancel<//><${Button} control="create.submit" kind="primary" type="submit" busy=${act.busy} why=${form.name.trim() ? null : "It needs a name."}>Create<//></div></form><//>`;
+    <div class="actions"><${Button} control="create.cancel" onClick=${onClose}>Cancel<//><${Button} control="create.submit" kind="primary" type="submit" busy=${act.busy} why=${!form.name.trim() ? "It needs a name." : planned.plan?.decision === "deny" ? "The server would refuse this." : null}>${orAsk(planned, "Create")}<//></div></form><//>`;
 }
 
 function ParentField({ organisation, value, onInput, control, except = new Set() }) {
@@ -137,7 +140,7 @@ export function MoveWorkspace({ organisation, id, parent: dropped, onClose }) {
     <${ParentField} organisation=${organisation} value=${parent} onInput=${setParent} control="move.parent" except=${except} />
     ${change && html`<div><h3>Whom its agent sees</h3><p>Until now: ${list(names(workspace.parent_id))}. From then on: ${list(names(parent))}.${moving > 0 ? ` ${moving} below it move along.` : ""}</p></div>`}
     ${change && html`<${PlanView} of=${planned} />`}
-    <${Problem} error=${act.error} /><div class="actions"><${Button} control="move.cancel" onClick=${onClose}>Cancel<//><${Button} control="move.submit" kind="primary" type="submit" busy=${act.busy} why=${why}>Move<//></div></form><//>`;
+    <${Problem} error=${act.error} /><div class="actions"><${Button} control="move.cancel" onClick=${onClose}>Cancel<//><${Button} control="move.submit" kind="primary" type="submit" busy=${act.busy} why=${why}>${orAsk(planned, "Move")}<//></div></form><//>`;
 }
 
 const list = (names) => (names.length > 8 ? `${names.slice(0, 8).join(", ")} and ${names.length - 8} more` : names.join(", ") || "nobody");
@@ -168,5 +171,5 @@ export function EditWorkspace({ workspace, onClose }) {
     <${Field} label="Role" control="edit.role" value=${form.role} onInput=${(role) => set({ role })} maxlength="500" />
     <${RuntimeFields} form=${form} set=${set} withDefault=${!workspace.runtime_spec} />
     ${changed && html`<${PlanView} of=${planned} />`}<${Problem} error=${act.error} />
-    <div class="actions"><${Button} control="edit.cancel" onClick=${onClose}>Cancel<//><${Button} control="edit.submit" kind="primary" type="submit" busy=${act.busy} why=${why}>Save<//></div></form><//>`;
+    <div class="actions"><${Button} control="edit.cancel" onClick=${onClose}>Cancel<//><${Button} control="edit.submit" kind="primary" type="submit" busy=${act.busy} why=${why}>${orAsk(planned, "Save")}<//></div></form><//>`;
 }

@@ -3,9 +3,12 @@
 use serde_json::{Value, json};
 
 use crate::{
-    kit::fleet::{Fleet, list, text},
+    kit::{
+        fleet::{Fleet, list, text},
+        operator,
+    },
     page::Page,
-    scene::Scene,
+    scene::{Scene, sign_in},
 };
 
 fn made(fleet: &Fleet, name: &str) -> Value {
@@ -67,7 +70,7 @@ pub fn every_kind_of_runtime_can_be_chosen_and_is_what_was_written(scene: &mut S
     assert_eq!(fleet.audit("event=workspace.create&outcome=done").len(), 7);
 }
 
-pub fn what_the_server_refuses_is_said_and_the_form_stays(scene: &mut Scene) {
+pub fn what_the_server_would_refuse_is_said_before(scene: &mut Scene) {
     let (page, fleet) = (&scene.page, scene.fleet());
     fleet.create("somebody", json!("external"), None);
     scene.sign_in();
@@ -77,8 +80,8 @@ pub fn what_the_server_refuses_is_said_and_the_form_stays(scene: &mut Scene) {
     page.control("runtime.kind").choose("Built-in: a model behind an endpoint");
     page.control("runtime.model").fill("small-1");
     page.control("runtime.endpoint").fill("ftp://127.0.0.1/v1");
-    page.control("create.submit").click();
     page.see("INVALID_FIELD");
+    page.no_control("create.submit");
     assert_eq!(page.control("runtime.endpoint").value(), "ftp://127.0.0.1/v1");
     assert_eq!(list(&fleet.get("/workspaces")).len(), 2);
     page.control("runtime.endpoint").fill("http://127.0.0.1:9/v1");
@@ -132,4 +135,33 @@ pub fn name_role_and_runtime_are_changed(scene: &mut Scene) {
     assert_eq!((&spec["agent"]["model"], &spec["agent"]["instructions"]), (&json!("large-1"), &json!("be brief")));
     assert_eq!(spec["limits"], json!({"memory_mb": 64, "open_files": 100}));
     assert_eq!(fleet.audit(&format!("event=workspace.configure&workspace_id={id}")).len(), 1);
+}
+
+pub fn what_needs_an_approver_is_asked_for_and_not_done(scene: &mut Scene) {
+    let (page, fleet) = (&scene.page, scene.fleet());
+    let id = fleet.create("somebody", json!("external"), None);
+    operator(&fleet.db, "member@example.org", "member").exits(0);
+    sign_in(page, "member@example.org");
+    page.control("map.create").click();
+    page.control("create.name").fill("helper");
+    page.control("runtime.kind").choose("A program of its own");
+    page.control("runtime.command").fill("python3 agent.py");
+    page.see("This is not done at once: it waits for 1 approver");
+    assert_eq!(page.control("create.submit").label(), "Ask for approval");
+    page.control("create.submit").click();
+    page.see("Nothing has changed yet: this waits for approval.");
+    assert_eq!(list(&fleet.get("/workspaces")).len(), 2);
+    let pending = list(&fleet.get("/approvals/pending"));
+    assert_eq!(pending.len(), 1, "{pending:?}");
+    page.control("toast.link").click();
+    page.is_at(&format!("/console/approvals/{}", text(&pending[0], "id")));
+
+    // What a member may not even ask for cannot be pressed, and says why.
+    page.control("nav.map").click();
+    page.control_in(&format!("[data-card=\"{id}\"]"), "map.card").click();
+    page.control("workspace.restart");
+    for control in ["aside.move", "workspace.remove"] {
+        page.no_control(control);
+        page.see_in(&format!("[data-control=\"{control}\"] .hidden-text"), "Your role (member) may not do this");
+    }
 }

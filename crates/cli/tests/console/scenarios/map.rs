@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 
 use crate::{
     kit::{
-        ADMIN, Actor,
-        fleet::{Fleet, HOLDS, exec, list, text},
+        ADMIN, Actor, PASSWORD,
+        fleet::{Fleet, HOLDS, OWNER, exec, list, text},
         want,
     },
-    page::{Page, done},
+    page::{Look, Page, done},
     scene::Scene,
 };
 
@@ -283,6 +283,24 @@ pub fn the_list_shows_the_same_and_folds(scene: &mut Scene) {
     // What was chosen stays chosen, also for who opens the address.
     page.reload();
     page.see_in(".aside h2", "member of the team");
+}
+
+pub fn a_phone_shows_the_list_first_and_the_map_when_asked(scene: &mut Scene) {
+    let (page, fleet) = (&scene.page, scene.fleet());
+    let team = fleet.create("team", json!("external"), None);
+    page.emulate(Look { width: 390, height: 844, dark: false, reduced_motion: true });
+    page.open("/console");
+    page.control("sign-in.email").fill(OWNER);
+    page.control("sign-in.password").fill(PASSWORD);
+    page.control("sign-in.submit").click();
+    page.control_near("team", "map.list-row").click();
+    page.see_in(".aside h2", "team");
+    page.control("aside.close").click();
+    page.control("map.as-map").click();
+    page.control_in(&card(&team), "map.card").click();
+    page.control("aside.open").click();
+    page.is_at(&format!("/console/workspaces/{team}"));
+    page.see_in("h1", "team");
 }
 
 pub fn one_beside_the_map_leads_on(scene: &mut Scene) {

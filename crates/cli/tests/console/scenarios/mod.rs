@@ -64,6 +64,7 @@ pub const SCENARIOS: &[Scenario] = scenarios! {
     Claimed map::arrows_walk_enter_opens_and_keys_zoom;
     Claimed map::a_card_dropped_on_another_moves_there_once_confirmed;
     Claimed map::the_list_shows_the_same_and_folds;
+    Claimed map::a_phone_shows_the_list_first_and_the_map_when_asked;
     Claimed map::one_beside_the_map_leads_on;
     Claimed map::five_hundred_workspaces_are_all_there;
     Running workspace::an_agent_is_restarted_after_its_turn;
@@ -75,8 +76,9 @@ pub const SCENARIOS: &[Scenario] = scenarios! {
     Claimed workspace::addresses_that_lead_nowhere_say_so;
     Running workspace::the_log_is_followed_until_one_reads_back;
     Claimed create::every_kind_of_runtime_can_be_chosen_and_is_what_was_written;
-    Claimed create::what_the_server_refuses_is_said_and_the_form_stays;
+    Claimed create::what_the_server_would_refuse_is_said_before;
     Claimed create::a_parent_is_chosen_by_its_path;
+    Claimed create::what_needs_an_approver_is_asked_for_and_not_done;
     Claimed create::name_role_and_runtime_are_changed;
     Running chat::enter_sends_and_the_reply_appears;
     Running chat::a_message_waits_while_the_agent_is_busy_and_is_taken_back everywhere;

@@ -206,15 +206,19 @@ pub fn addresses_that_lead_nowhere_say_so(scene: &mut Scene) {
     let root = fleet.root();
     scene.sign_in();
     let unknown_tab = format!("/console/workspaces/{root}/nothing");
-    for path in
-        ["/console/nothing", "/console/approvals/a/b/c", "/console/workspaces/50%/nothing", unknown_tab.as_str()]
-    {
+    for path in [
+        "/console/nothing",
+        "/console/approvals/a/b/c",
+        "/console/workspaces/..%2Fsettings",
+        "/console/workspaces/50%",
+        unknown_tab.as_str(),
+    ] {
         page.open(path);
         page.see("No such page");
         page.control("not-found.home").click();
         page.is_at("/console");
     }
-    page.open("/console/workspaces/nobody");
+    page.open("/console/workspaces/00000000-0000-7000-8000-000000000000");
     page.see("This workspace is not there");
 }
 
