@@ -75,6 +75,7 @@ pub fn a_file_is_read_as_what_its_name_says(scene: &mut Scene) {
     page.control("import.file").fill(&file.display().to_string());
     page.control("import.preview").click();
     page.control("import.apply").click();
+    page.not_see("What it changes");
     page.see("FROM_JSON");
     assert_eq!(secret(fleet, &id, "FROM_JSON")["latest_version"], 1);
     keeps_nothing_of(page, CANARY);
