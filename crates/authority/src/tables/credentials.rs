@@ -144,10 +144,12 @@ pub(crate) fn insert(w: &mut Writing<'_, '_>, c: &NewCredential<'_>) -> Result<(
     let scopes = serde_json::to_string(c.scopes).map_err(|e| DbError::Shape(e.to_string()))?;
     let parent = c.ancestors.first().map(ToString::to_string);
     let workspace = c.workspace.map(|id| id.to_string());
+    // Whoever begins a session uses it; a token is used by whoever shows it.
+    let used = c.idle_ms.map(|_| now);
     w.conn().execute(
         "/* credential_insert */ INSERT INTO credentials (id, kind, token_hash, hint, name, principal_kind, principal_id, parent_id, ancestors, \
          workspace_id, scopes_json, unattended, created_at, created_by, expires_at, idle_ms, last_used_at, payload, payload_key_id, audit_id) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $13, $17, $18, $19)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $20, $17, $18, $19)",
         params![
             c.id.to_string().as_str(),
             c.kind.as_str(),
@@ -168,6 +170,7 @@ pub(crate) fn insert(w: &mut Writing<'_, '_>, c: &NewCredential<'_>) -> Result<(
             c.payload.map(|(bytes, _)| bytes),
             c.payload.map(|(_, key_id)| key_id),
             audit_id,
+            used,
         ],
     )?;
     Ok(())
