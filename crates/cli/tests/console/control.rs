@@ -124,16 +124,6 @@ impl<'a> Control<'a> {
         })
     }
 
-    /// Drags it with the mouse onto another one.
-    #[track_caller]
-    pub fn drag_to(&self, other: &Control) -> Self {
-        self.act("drag", |element| {
-            let missing = || Fault { error: "no such element".to_owned(), message: other.missing() };
-            let target = other.find().ok_or_else(missing)?;
-            self.page.session.post("/actions", keys::drag(element, &target)).map(drop)
-        })
-    }
-
     /// Presses keys on it.
     #[track_caller]
     pub fn press(&self, chords: &str) -> Self {
