@@ -7,10 +7,9 @@ const known = () => globalThis.PublicKeyCredential?.parseRequestOptionsFromJSON 
 export const passkeysHere = () => known();
 
 async function prove(begin, finish) {
-  const asked = await post(begin, undefined, { plain: true });
-  const publicKey = PublicKeyCredential.parseRequestOptionsFromJSON(asked.options);
+  const publicKey = PublicKeyCredential.parseRequestOptionsFromJSON(await post(begin, undefined, { plain: true }));
   const credential = await navigator.credentials.get({ publicKey });
-  return post(finish, { ceremony: asked.ceremony, credential: credential.toJSON() }, { plain: true });
+  return post(finish, credential.toJSON(), { plain: true });
 }
 
 export const signInWithPasskey = () => prove("/auth/passkey-login/begin", "/auth/passkey-login/finish");
@@ -18,8 +17,7 @@ export const stepUpWithPasskey = () => prove("/auth/step-up/passkey/begin", "/au
 
 /** Makes a passkey for the person who is signed in. */
 export async function addPasskey(name) {
-  const asked = await post("/auth/passkeys/begin", { name });
-  const publicKey = PublicKeyCredential.parseCreationOptionsFromJSON(asked.options);
+  const publicKey = PublicKeyCredential.parseCreationOptionsFromJSON(await post("/auth/passkeys/begin", { name }));
   const credential = await navigator.credentials.create({ publicKey });
-  return post("/auth/passkeys/finish", { ceremony: asked.ceremony, credential: credential.toJSON() });
+  return post("/auth/passkeys/finish", credential.toJSON());
 }

@@ -97,7 +97,7 @@ pub(crate) fn system(core: &Core, role: SystemRole) -> Caller {
 /// An event about the platform's own doing.
 pub(crate) fn system_event(cx: &Cx<'_>, name: &str, rule: &str) -> Event {
     let role = match name.split('.').next() {
-        Some("session" | "enrolment" | "claim" | "invite" | "password") => SystemRole::Door,
+        Some("session" | "enrolment" | "claim" | "invite" | "password" | "passkey") => SystemRole::Door,
         Some("organisation" | "admin_token") => SystemRole::Bootstrap,
         _ => SystemRole::Expiry,
     };

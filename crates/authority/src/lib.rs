@@ -14,6 +14,7 @@ mod authority;
 mod bootstrap;
 mod caller;
 mod chain;
+mod challenges;
 pub mod clock;
 mod core;
 mod db;
@@ -26,6 +27,7 @@ mod keyring;
 mod login_guard;
 mod mailbox;
 mod maintenance;
+mod passkeys;
 mod permit;
 mod plaintext;
 mod plan;
@@ -42,6 +44,7 @@ mod tables;
 pub mod vault;
 mod verify;
 mod views;
+mod webauthn;
 
 pub use act::{Act, Cargo, NewPassword};
 pub use actions::{
@@ -62,6 +65,7 @@ pub use gate::Meta;
 pub use keyring::KeyError;
 pub use mailbox::{CARD_BYTES_MAX, Claim, HANDOFF_BYTES_MAX, Handed, TurnEnd};
 pub use maintenance::Resealed;
+pub use passkeys::{NewPasskey, PasskeyUsed};
 pub use permit::{Permit, Spent};
 pub use refusal::{Answer, Done, Plan, Refusal, Waiting};
 pub use session::{Opened, Redeemed};
@@ -76,12 +80,16 @@ pub use tables::{
 pub use verify::{Checked, ExportMark, Pins, Verified, VerifyError, verify_database, verify_export};
 pub use views::{
     ApprovalView, AuditEntry, AuditPage, CardView, HoldingView, Impact, MessagePage, MessageView, OperatorView,
-    PAGE_MAX, PeerView, PrincipalView, RequirementView, RunView, SecretView, Sender, SessionView, StateView, Stretch,
-    TaskPage, TaskView, TokenView, TurnView, ValueView, VersionView, VoteView, WorkspaceView,
+    PAGE_MAX, PasskeyView, PeerView, PrincipalView, RequirementView, RunView, SecretView, Sender, SessionView,
+    StateView, Stretch, TaskPage, TaskView, TokenView, TurnView, ValueView, VersionView, VoteView, WorkspaceView,
 };
+
+pub use webauthn::Party;
 
 #[cfg(any(test, feature = "testkit"))]
 pub use db::testkit as testkit_db;
+#[cfg(any(test, feature = "testkit"))]
+pub use webauthn::testkit::Authenticator as TestAuthenticator;
 
 /// Builds the parameters of a statement from values of different types.
 macro_rules! params {

@@ -5,7 +5,7 @@
 use portcullis_kernel::{
     audit::Outcome,
     deed::OperatorCreate,
-    id::{CredentialId, OperatorId, WorkspaceId},
+    id::{CredentialId, OperatorId, PasskeyId, WorkspaceId},
     name::Email,
     operator::Role,
     refusal::Code,
@@ -28,7 +28,7 @@ use crate::{
     tables::{
         credentials::{self, CredentialRow, NewCredential},
         operators::{self, OperatorRow},
-        workspaces,
+        passkeys, workspaces,
     },
     vault::{self, PlainToken, TokenHash, TokenKind},
 };
@@ -59,29 +59,75 @@ pub struct Redeemed {
     pub expires_at: Timestamp,
 }
 
-/// Records a login that failed. The address typed is recorded only if it is an operator's: people type passwords there.
-pub(crate) fn login_failed(cx: &mut Cx<'_>, operator: Option<OperatorId>, address: &str) -> Result<i64, Refusal> {
-    let mut event = authn::system_event(cx, "session.login.refused", "password");
+/// By what somebody proved who they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum By {
+    Password,
+    Passkey(PasskeyId),
+}
+
+impl By {
+    /// The word in the log.
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Password => PASSWORD,
+            Self::Passkey(_) => PASSKEY,
+        }
+    }
+
+    /// Which one, for the log.
+    fn named(self, mut detail: Value) -> Value {
+        if let Self::Passkey(id) = self {
+            detail["passkey"] = json!(id);
+        }
+        detail
+    }
+}
+
+/// What failed was a password.
+pub(crate) const PASSWORD: &str = "password";
+/// What failed was a passkey.
+pub(crate) const PASSKEY: &str = "passkey";
+
+/// Records a login that failed, and of a passkey why. The address typed is recorded only if it is an operator's: people
+/// type passwords there.
+pub(crate) fn login_failed(
+    cx: &mut Cx<'_>,
+    operator: Option<OperatorId>,
+    address: &str,
+    (by, problem): (&str, Option<&str>),
+) -> Result<i64, Refusal> {
+    let mut event = authn::system_event(cx, "session.login.refused", by);
     event.outcome = Outcome::Refused;
     event.code = Some(Code::LoginFailed.as_str().to_owned());
     event.reason = Some("login_failed".to_owned());
-    event.detail = json!({"operator": operator, "address": address}).to_string();
+    let mut detail = json!({"operator": operator, "address": address});
+    if let Some(problem) = problem {
+        detail["problem"] = problem.into();
+    }
+    event.detail = detail.to_string();
     Ok(cx.record(&mut event)?)
 }
 
-/// Opens a session for an operator whose password was right.
-pub(crate) fn open(cx: &mut Cx<'_>, operator: OperatorId, address: &str, device: Device) -> Result<Opened, Refusal> {
+/// Opens a session for an operator who proved to be it.
+pub(crate) fn open(
+    cx: &mut Cx<'_>,
+    operator: OperatorId,
+    address: &str,
+    device: Device,
+    by: By,
+) -> Result<Opened, Refusal> {
     let row = operators::find(cx.conn, operator)?.filter(|row| row.disabled_at.is_none());
     let row = row.ok_or_else(|| Refusal::new(Code::LoginFailed))?;
     let token = PlainToken::generate(TokenKind::Session);
     let id = CredentialId::from_uuid(vault::uuid_v7(cx.now.0));
     let expires_at = cx.now.plus_ms(cx.core.config.session_ms);
     let principal = Principal::Operator(operator);
-    let mut event = authn::system_event(cx, "session.login", "password");
+    let mut event = authn::system_event(cx, "session.login", by.word());
     event.subject_kind = principal.kind().to_owned();
     event.subject_id = principal.id();
     event.lineage = id.to_string();
-    event.detail = json!({"address": address}).to_string();
+    event.detail = by.named(json!({"address": address})).to_string();
     let because = cx.record(&mut event)?;
     let idle_ms = Some(cx.core.config.session_idle_ms);
     let mut writing = Writing::new(cx, because, principal.to_string(), None);
@@ -110,11 +156,11 @@ pub(crate) fn open(cx: &mut Cx<'_>, operator: OperatorId, address: &str, device:
 }
 
 /// Remembers that the session's human re-authenticated. Returns until when it counts.
-pub(crate) fn step_up(cx: &mut Cx<'_>, caller: &Caller) -> Result<Timestamp, Refusal> {
+pub(crate) fn step_up(cx: &mut Cx<'_>, caller: &Caller, by: By) -> Result<Timestamp, Refusal> {
     facts::recheck(cx, caller)?;
     let id = caller.credential.ok_or_else(|| Refusal::new(Code::Unauthenticated))?;
     credentials::step_up(cx.conn, id, cx.now.0)?;
-    record_session(cx, caller, "session.step_up", json!({}))?;
+    record(cx, caller, "session.step_up", by.named(json!({})))?;
     Ok(cx.now.plus_ms(cx.core.config.step_up_ms))
 }
 
@@ -122,7 +168,7 @@ pub(crate) fn step_up(cx: &mut Cx<'_>, caller: &Caller) -> Result<Timestamp, Ref
 pub(crate) fn close(cx: &mut Cx<'_>, caller: &Caller) -> Result<(), Refusal> {
     let id = caller.credential.ok_or_else(|| Refusal::new(Code::Unauthenticated))?;
     credentials::revoke_tree(cx.conn, id, "logged_out", cx.now.0)?;
-    record_session(cx, caller, "session.logout", json!({}))
+    record(cx, caller, "session.logout", json!({})).map(drop)
 }
 
 /// Ends one of the own sessions, from whichever of them. What is not one of these, or has ended, is not there.
@@ -133,17 +179,17 @@ pub(crate) fn end(cx: &mut Cx<'_>, caller: &Caller, session: CredentialId) -> Re
         .filter(|row| facts::live(row, cx.now).is_ok());
     let own = own.ok_or_else(|| Refusal::new(Code::NotFound))?;
     credentials::revoke_tree(cx.conn, own.id, "logged_out", cx.now.0)?;
-    record_session(cx, caller, "session.logout", json!({"session": own.id}))
+    record(cx, caller, "session.logout", json!({"session": own.id})).map(drop)
 }
 
-fn record_session(cx: &mut Cx<'_>, caller: &Caller, name: &str, detail: Value) -> Result<(), Refusal> {
+/// Records what a human did about the own sessions and keys. Returns the entry's position.
+pub(crate) fn record(cx: &mut Cx<'_>, caller: &Caller, name: &str, detail: Value) -> Result<i64, Refusal> {
     let mut event = authn::system_event(cx, name, "session");
     event.subject_kind = caller.principal().kind().to_owned();
     event.subject_id = caller.principal().id();
     event.lineage = credentials::ids_text(&caller.subject.lineage.0);
     event.detail = detail.to_string();
-    cx.record(&mut event)?;
-    Ok(())
+    Ok(cx.record(&mut event)?)
 }
 
 /// A live one-time code of one kind.
@@ -213,14 +259,15 @@ pub(crate) fn invited(conn: &mut Conn, text: &str, now: Timestamp) -> Result<(Cr
     operator.map(|operator| (row, operator)).ok_or_else(|| Refusal::new(Code::CredentialInvalid))
 }
 
-/// Sets the password that an invited operator chose. Whatever spoke for it before ends: who asked for another link did so
-/// because somebody else may know the old password.
+/// Sets the password that an invited operator chose. Whatever spoke for it before ends, and its passkeys: who asked for
+/// another link did so because what was there is lost, or somebody else has it.
 pub(crate) fn accept(cx: &mut Cx<'_>, text: &str, password_hash: &str) -> Result<OperatorRow, Refusal> {
     let (row, operator) = invited(cx.conn, text, cx.now)?;
     use_up(cx, &row)?;
     let principal = Principal::Operator(operator.id);
     let ended = credentials::revoke_principal(cx.conn, principal, "password_changed", cx.now.0)?;
-    let detail = json!({"first": operator.invited, "ended": ended});
+    let passkeys = passkeys::remove_all(cx.conn, operator.id)?;
+    let detail = json!({"first": operator.invited, "ended": ended, "passkeys": passkeys});
     choose(cx, operator.id, "invite.accept", "one_time_code", &row.lineage(), detail, password_hash)?;
     Ok(operator)
 }

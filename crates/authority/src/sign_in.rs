@@ -15,13 +15,24 @@ use crate::{
     facts,
     gate::Meta,
     refusal::Refusal,
-    session::{self, Opened, Redeemed},
+    session::{self, By, Opened, Redeemed},
     tables::operators,
     vault::{self, PlainToken},
     views,
 };
 
 impl Authority {
+    /// Refuses whoever failed too often lately.
+    pub(crate) fn slowed(&self, account: &str, address: &str) -> Result<(), Refusal> {
+        let wait = self.guard().wait_ms(account, address, self.now());
+        if wait == 0 {
+            return Ok(());
+        }
+        let mut refusal = Refusal::new(Code::LoginRateLimited);
+        refusal.retry_after_ms = Some(wait);
+        Err(refusal)
+    }
+
     async fn check_password(
         &self,
         meta: &Meta,
@@ -29,12 +40,7 @@ impl Authority {
         address: &str,
         password: String,
     ) -> Result<OperatorId, Refusal> {
-        let wait = self.guard().wait_ms(email, address, self.now());
-        if wait > 0 {
-            let mut refusal = Refusal::new(Code::LoginRateLimited);
-            refusal.retry_after_ms = Some(wait);
-            return Err(refusal);
-        }
+        self.slowed(email, address)?;
         let wanted = email.to_owned();
         let found = self.read(move |conn, _| Ok(operators::find_login(conn, &wanted)?)).await?;
         let found = found.filter(|(row, _)| row.disabled_at.is_none());
@@ -50,7 +56,11 @@ impl Authority {
             _ => {
                 self.guard().failed(email, address, self.now());
                 let from = address.to_owned();
-                let audit_id = self.write(meta.clone(), move |cx| session::login_failed(cx, operator, &from)).await?;
+                let audit_id = self
+                    .write(meta.clone(), move |cx| {
+                        session::login_failed(cx, operator, &from, (session::PASSWORD, None))
+                    })
+                    .await?;
                 let mut refusal = Refusal::new(Code::LoginFailed);
                 refusal.audit_id = Some(audit_id);
                 Err(refusal)
@@ -68,7 +78,7 @@ impl Authority {
         device: Device,
     ) -> Result<Opened, Refusal> {
         let operator = self.check_password(&meta, email.as_str(), &address, password).await?;
-        self.write(meta, move |cx| session::open(cx, operator, &address, device)).await
+        self.write(meta, move |cx| session::open(cx, operator, &address, device, By::Password)).await
     }
 
     /// Checks the password of the human of a session, as at the door.
@@ -94,7 +104,7 @@ impl Authority {
     ) -> Result<Timestamp, Refusal> {
         self.prove(&meta, caller, password, address).await?;
         let caller = caller.clone();
-        self.write(meta, move |cx| session::step_up(cx, &caller)).await
+        self.write(meta, move |cx| session::step_up(cx, &caller, By::Password)).await
     }
 
     /// Ends a session.

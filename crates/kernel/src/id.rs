@@ -88,6 +88,8 @@ ids! {
     MessageId,
     /// One turn: the work an agent does on one message.
     TurnId,
+    /// An operator's passkey.
+    PasskeyId,
     /// One attempt, as the audit log and the logs name it.
     RequestId,
 }

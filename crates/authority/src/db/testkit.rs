@@ -17,9 +17,9 @@ macro_rules! counts {
 }
 
 /// The tables, and how to count each.
-const COUNTS: [(&str, &str); 18] = counts! {
+const COUNTS: [(&str, &str); 19] = counts! {
     "audit" "checkpoints" "events" "keys" "workspaces" "intents" "secrets" "secret_versions" "operators" "credentials"
-    "approvals" "votes" "policies" "idempotency" "meta" "runs" "turns" "messages"
+    "approvals" "votes" "policies" "idempotency" "meta" "runs" "turns" "messages" "passkeys"
 };
 
 /// One empty database. Dropping it removes the database and the directory.

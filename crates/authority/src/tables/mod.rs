@@ -9,6 +9,7 @@ pub(crate) mod keys;
 pub(crate) mod messages;
 pub(crate) mod meta;
 pub(crate) mod operators;
+pub(crate) mod passkeys;
 pub(crate) mod policies;
 pub(crate) mod runs;
 pub(crate) mod secrets;

@@ -18,7 +18,7 @@ use portcullis_kernel::{id::WorkspaceId, refusal::Code, scope::Scope};
 pub use agents::{CardView, MessagePage, MessageView, PAGE_MAX, RunView, Sender, Stretch, TurnView};
 pub use approvals::{ApprovalView, PrincipalView, RequirementView, ValueView, VoteView};
 pub use audit::{AuditEntry, AuditPage};
-pub use operators::{OperatorView, SessionView};
+pub use operators::{OperatorView, PasskeyView, SessionView};
 pub use secrets::{HoldingView, SecretView, TokenView, VersionView};
 pub use tasks::{TaskPage, TaskView};
 pub use workspaces::{Impact, PeerView, StateView, WorkspaceView};

@@ -1,7 +1,7 @@
 //! Operators and their own sessions. Never a password, a hash of one or a link.
 
 use portcullis_kernel::{
-    id::{CredentialId, OperatorId},
+    id::{CredentialId, OperatorId, PasskeyId},
     operator::Role,
     refusal::Code,
     subject::Principal,
@@ -16,7 +16,7 @@ use crate::{
     db::Conn,
     device::Device,
     refusal::Refusal,
-    tables::{credentials, operators},
+    tables::{credentials, operators, passkeys::PasskeyRow},
 };
 
 /// An operator.
@@ -72,6 +72,28 @@ pub(crate) fn operator(row: operators::OperatorRow) -> OperatorView {
         invited: row.invited,
         last_login_at: row.last_login_at.map(time),
         created_at: time(row.created_at),
+    }
+}
+
+/// One of the own passkeys.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct PasskeyView {
+    /// The id.
+    pub id: PasskeyId,
+    /// What it is called.
+    pub name: String,
+    /// When it was added.
+    pub created_at: String,
+    /// When it was last used.
+    pub last_used_at: Option<String>,
+}
+
+pub(crate) fn passkey(row: PasskeyRow) -> PasskeyView {
+    PasskeyView {
+        id: row.id,
+        name: row.name,
+        created_at: time(row.created_at),
+        last_used_at: row.last_used_at.map(time),
     }
 }
 

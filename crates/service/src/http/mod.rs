@@ -5,6 +5,7 @@ mod approvals;
 mod audit;
 pub(crate) mod messages;
 mod operators;
+mod passkeys;
 mod secrets;
 mod session;
 mod system;
@@ -21,6 +22,7 @@ pub fn registry() -> Vec<Operation> {
     for part in [
         system::operations(),
         session::operations(),
+        passkeys::operations(),
         workspaces::operations(),
         agents::operations(),
         messages::operations(),

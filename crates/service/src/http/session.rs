@@ -53,24 +53,29 @@ fn cookie(app: &App, value: &str, max_age_s: i64) -> Result<HeaderValue, Refusal
     HeaderValue::from_str(&text).map_err(|_| Refusal::new(Code::Internal))
 }
 
+/// A session that was opened: the cookie, and what goes with it.
+pub(super) fn opened(app: &App, session: &Opened) -> Result<Response, Refusal> {
+    let Opened { token, csrf, operator, email, role, expires_at } = session;
+    let mut response = ok(&json!({
+        "csrf_token": csrf,
+        "operator": {"id": operator, "email": email, "role": role},
+        "expires_at": rfc3339(*expires_at),
+        "idle_timeout_s": app.authority.config().session_idle_ms / 1000,
+    }))?;
+    let max_age_s = expires_at.since_ms(app.authority.now()) / 1000;
+    response.headers_mut().insert(header::SET_COOKIE, cookie(app, token.expose(), max_age_s)?);
+    Ok(response)
+}
+
 async fn login(call: Call) -> Result<Response, Refusal> {
     call.only_query(&[])?;
     let input: wire::Login = call.input()?;
     let authority = &call.app.authority;
     let device = Device::of(call.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()));
-    let opened = authority
+    let session = authority
         .login(call.meta.clone(), &input.email, input.password.into_text(), call.peer.to_string(), device)
         .await?;
-    let Opened { token, csrf, operator, email, role, expires_at } = opened;
-    let mut response = ok(&json!({
-        "csrf_token": csrf,
-        "operator": {"id": operator, "email": email, "role": role},
-        "expires_at": rfc3339(expires_at),
-        "idle_timeout_s": authority.config().session_idle_ms / 1000,
-    }))?;
-    let max_age_s = expires_at.since_ms(authority.now()) / 1000;
-    response.headers_mut().insert(header::SET_COOKIE, cookie(&call.app, token.expose(), max_age_s)?);
-    Ok(response)
+    opened(&call.app, &session)
 }
 
 async fn claim(call: Call) -> Result<Response, Refusal> {

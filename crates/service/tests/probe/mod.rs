@@ -80,6 +80,35 @@ pub fn samples(value: &str) -> Vec<(&'static str, &'static str, Option<Value>, S
         ("session", "", None, Refused),
         ("session_list", "", None, Refused),
         ("session_end", "", None, Refused),
+        ("passkey_list", "", None, Refused),
+        ("passkey_begin", "", Some(json!({"name": value})), Refused),
+        (
+            "passkey_finish",
+            "",
+            Some(
+                json!({"id": "AAAA", "rawId": "AAAA", "type": "public-key", "response": {"clientDataJSON": value, "attestationObject": value}}),
+            ),
+            Refused,
+        ),
+        ("passkey_remove", "", None, Refused),
+        ("passkey_login_begin", "", None, Public),
+        (
+            "passkey_login_finish",
+            "",
+            Some(
+                json!({"id": "AAAA", "rawId": "AAAA", "type": "public-key", "response": {"clientDataJSON": value, "authenticatorData": value, "signature": value}}),
+            ),
+            Public,
+        ),
+        ("passkey_step_up_begin", "", None, Refused),
+        (
+            "passkey_step_up_finish",
+            "",
+            Some(
+                json!({"id": "AAAA", "rawId": "AAAA", "type": "public-key", "response": {"clientDataJSON": value, "authenticatorData": value, "signature": value}}),
+            ),
+            Refused,
+        ),
         ("token_claim", "", Some(json!({"claim_token": value})), Refused),
         ("workspace_list", "", None, OnlyItsOwn),
         ("workspace_create", "", Some(json!({"name": "new", "parent_id": "{id}"})), Refused),
@@ -304,6 +333,7 @@ impl Fixture {
             ("operator", operator),
             ("seq", "987654321012345".to_owned()),
             ("session", token.clone()),
+            ("passkey", token.clone()),
             ("token", token),
         ]);
         Self { ids, stranger: world.agent_of(&elsewhere).await, agent }
