@@ -133,11 +133,11 @@ function Shell({ who, path }) {
       <a class="brand" href="/console" data-control="nav.home"><${Logo} /> Portcullis</a>
       <nav aria-label="Main">${NAVIGATION.map((item) => html`<a key=${item.to} href=${item.to} data-control=${item.control} aria-current=${current(item.to) ? "page" : undefined}>
         <${Icon} name=${item.icon} /> ${item.text}${item.icon === "inbox" && waiting > 0 && html`<span class="count">${waiting}<span class="hidden-text"> waiting</span></span>`}</a>`)}</nav>
-      <footer>
+      <div class="side-foot">
         <${Connection} />
         <div class="row"><div class="who grow"><strong title=${who.operator.email}>${who.operator.email}</strong><span class="fine">${who.operator.role}</span></div>
           <${ThemeSwitch} control="nav.theme" /><${Button} control="nav.sign-out" kind="ghost" icon="out" label="Sign out" onClick=${out} /></div>
-      </footer>
+      </div>
     </header>
     <header class="topbar"><a class="brand" href="/console" data-control="top.home"><${Logo} /> Portcullis</a><${Connection} /></header>
     <main id="main" ref=${main} tabindex="-1" class=${path === "/console" ? "full" : ""}>${Page ? html`<${Page} ...${page.parameters} who=${who} />` : html`<${NotFound} />`}</main>

@@ -302,7 +302,14 @@ async fn logs(call: Call) -> Result<Response, Refusal> {
     let mut stopping = call.app.stopping.subscribe();
     loop {
         let piece = runtimes.logs(run.kind, unit, range).await;
-        let piece = piece.map_err(|fault| Refusal::because(Code::LogUnavailable, fault.to_string()))?;
+        let piece = match piece {
+            Ok(piece) => piece,
+            Err(fault) => {
+                // It may have gone with its workspace, in the middle of the wait.
+                call.app.authority.log_of(call.caller()?, id, Some(run.boot)).await?;
+                return Err(Refusal::because(Code::LogUnavailable, fault.to_string()));
+            }
+        };
         let over = tokio::time::Instant::now() >= until || *stopping.borrow();
         if over || piece.reset || !piece.text.is_empty() {
             // Once more: what was stored since the run began is known here, and a container's engine knows nothing.

@@ -30,7 +30,7 @@ fn card(id: &str) -> String {
 /// How a name is found in a card's full description.
 #[track_caller]
 fn described(page: &Page, id: &str) -> String {
-    page.control_in(&card(id), "map.card").label()
+    page.control_in(&card(id), "map.card").label().replace('\n', " ")
 }
 
 /// Waits until the card's description has these words.

@@ -13,14 +13,17 @@ mod frame;
 mod harmless;
 mod incident;
 mod map;
+mod operators;
 mod policies;
 mod prompts;
 mod roles;
 mod secret_history;
 mod secret_import;
 mod secrets;
+mod settings;
 mod tokens;
 mod workspace;
+mod writing;
 
 use crate::scene::{House, Scene};
 
@@ -147,6 +150,16 @@ pub const SCENARIOS: &[Scenario] = scenarios! {
     Claimed policies::only_owners_change_policies_and_others_read_them;
     Claimed policies::the_matrix_says_who_may_do_what;
     Claimed policies::a_question_is_answered_by_the_rules_and_does_nothing;
+    Claimed operators::one_is_invited_chooses_a_password_and_is_in everywhere;
+    Claimed operators::a_role_is_changed_an_operator_disabled_and_let_in_again;
+    Claimed operators::a_forgotten_password_is_replaced_by_a_new_link;
+    Claimed operators::who_is_no_owner_reads_the_list_and_changes_nothing;
+    Claimed settings::a_changed_password_is_the_only_one_and_ends_other_sessions;
+    Claimed settings::a_session_elsewhere_is_seen_and_ended;
+    Claimed settings::a_passkey_opens_the_door_and_confirms_a_decision everywhere;
+    Claimed settings::a_session_that_ended_is_opened_again_with_a_passkey;
+    Claimed settings::colours_follow_the_choice_also_after_a_reload;
+    Running writing::a_reply_grows_while_one_looks_and_shows_no_value everywhere;
     Claimed prompts::a_session_that_ended_is_opened_again_over_what_was_typed;
     Claimed prompts::one_session_that_ended_under_two_questions_asks_once;
 };
