@@ -122,3 +122,16 @@ pub fn a_connection_that_breaks_is_said_and_comes_back(scene: &mut Scene) {
     page.offline(false);
     page.see_in(".side .connection", "live");
 }
+
+pub fn what_could_not_be_asked_is_asked_again_by_hand(scene: &mut Scene) {
+    let page = &scene.page;
+    scene.sign_in();
+    page.see("live");
+    page.forgive("ERR_INTERNET_DISCONNECTED");
+    page.offline(true);
+    page.control("nav.operators").click();
+    page.see("The server cannot be reached.");
+    page.offline(false);
+    page.control("problem.retry").click();
+    page.see_in("tbody", OWNER);
+}

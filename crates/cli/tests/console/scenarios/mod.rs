@@ -59,6 +59,7 @@ pub const SCENARIOS: &[Scenario] = scenarios! {
     Claimed frame::every_link_of_a_phone_leads_there;
     Claimed frame::the_theme_follows_the_system_until_it_is_chosen;
     Claimed frame::the_keyboard_alone_goes_past_the_frame;
+    Claimed frame::what_could_not_be_asked_is_asked_again_by_hand;
     Claimed frame::a_connection_that_breaks_is_said_and_comes_back;
     Running everywhere::no_page_has_a_barrier;
     Running map::an_empty_organisation_leads_to_the_first_agent_and_it_runs everywhere;
