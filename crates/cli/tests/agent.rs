@@ -374,7 +374,8 @@ fn a_model_is_told_its_instructions_its_context_and_its_past() {
 fn an_answer_that_comes_in_pieces_is_one_reply() {
     let (plane, place, endpoint) = (Plane::start(), Place::new(), Endpoint::start());
     let _agent = Agent::managed(&plane, &place, &as_str(&model(&endpoint)), &[("MODEL_KEY", SECRET)]);
-    endpoint.streams(&["The first ", "line.\nAnd ", "the second."]);
+    let piece = |text: &str| json!({"choices": [{"delta": {"content": text}}]});
+    endpoint.answers(200, None, ["The first ", "line.\nAnd ", "the second."].map(piece).to_vec().into());
     assert_eq!(plane.ask("hi", None), Ok("The first line.\nAnd the second.".into()));
     assert_eq!(endpoint.asked()[0].1["stream"], true);
 }

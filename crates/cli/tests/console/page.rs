@@ -1,6 +1,5 @@
 //! A page as a person meets it: what is seen, what can be used, by mouse or by keyboard. Everything waits until it is so,
 //! and nothing waits for a time to pass.
-#![expect(dead_code, reason = "words that scenarios to come will use")]
 
 use std::{
     cell::RefCell,

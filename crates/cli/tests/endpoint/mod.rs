@@ -40,15 +40,9 @@ impl Endpoint {
         Self { url, script, _runtime: runtime }
     }
 
-    /// The next answer.
+    /// The next answer; a list is a stream of its items.
     pub fn answers(&self, status: u16, retry_after: Option<&'static str>, body: Value) {
         self.script.answers.lock().expect("a script").push_back((status, retry_after, body));
-    }
-
-    /// The next answer, as a stream of these pieces.
-    pub fn streams(&self, pieces: &[&str]) {
-        let piece = |text: &&str| json!({"choices": [{"delta": {"content": text}}]});
-        self.answers(200, None, Value::Array(pieces.iter().map(piece).collect()));
     }
 
     pub fn says(&self, text: &str) {
