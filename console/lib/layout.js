@@ -25,7 +25,10 @@ function hang(organisation, top) {
   return { cards, lines, width: CARD.width + deepest * GAP.indent, height: y - GAP.y };
 }
 
-/** Splits teams into rows so that the whole has about the wanted shape. */
+/** About how high a window is, in pixels: what fits into it needs no other shape. */
+const WINDOW = 640;
+
+/** Splits teams into rows so that the whole reads best: as large as it can be, and in one row where that costs nothing. */
 function rowsFor(teams, shape) {
   let best = null;
   for (let columns = 1; columns <= teams.length; columns += 1) {
@@ -33,9 +36,9 @@ function rowsFor(teams, shape) {
     for (let i = 0; i < teams.length; i += columns) rows.push(teams.slice(i, i + columns));
     const width = Math.max(...rows.map((row) => row.reduce((sum, team) => sum + team.width + GAP.x, -GAP.x)));
     const height = rows.reduce((sum, row) => sum + Math.max(...row.map((team) => team.height)) + GAP.row, CARD.height);
-    // The scale at which it fits a window of this shape; the larger, the better it reads.
-    const scale = Math.min(shape / width, 1 / height);
-    if (!best || scale > best.scale) best = { scale, rows, width };
+    // The scale at which it fits a window of this shape; it is never shown larger than it is.
+    const scale = Math.min(1, (shape * WINDOW) / width, WINDOW / height);
+    if (!best || scale >= best.scale) best = { scale, rows, width };
   }
   return best;
 }

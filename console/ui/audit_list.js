@@ -109,7 +109,7 @@ export function AuditList({ path, filters = {}, compact }) {
   }
   return html`<ol class=${`card flush timeline${compact ? " compact" : ""}`} aria-label="Audit events">${log.events.map((event) => html`<${Row} key=${event.id} event=${event} name=${name} names=${log.names} />`)}</ol>
     <${Problem} error=${log.error} onRetry=${log.more} />
-    <div ref=${sentinel} class="row center">${log.next ? html`<${Loading} what="Older events" />` : html`<p class="fine">This is the beginning.</p>`}</div>`;
+    <div ref=${sentinel} class="row center">${log.next && log.loading ? html`<${Loading} what="Older events" />` : log.next ? html`<p class="fine">Older events follow as you scroll.</p>` : html`<p class="fine">This is the beginning.</p>`}</div>`;
 }
 
 function Row({ event, name, names }) {

@@ -280,6 +280,49 @@ impl Page {
         self.devtools("Network.emulateNetworkConditions", conditions);
     }
 
+    /// Lets nothing through to addresses with these words, beginning with the next request; nothing is kept back when there
+    /// are none.
+    #[track_caller]
+    pub fn keep_back(&self, words: &[&str]) {
+        let patterns: Vec<String> = words.iter().map(|words| format!("*{words}*")).collect();
+        self.devtools("Network.enable", json!({}));
+        self.devtools("Network.setBlockedURLs", json!({"urls": patterns}));
+    }
+
+    /// The window that is looked at.
+    #[track_caller]
+    pub fn window(&self) -> Value {
+        done("say the window", self.session.get("/window"))
+    }
+
+    /// Opens another window of the same browser and looks at it.
+    #[track_caller]
+    pub fn new_window(&self) -> Value {
+        let made = done("open a window", self.session.post("/window/new", json!({"type": "tab"})));
+        self.look_at(&made["handle"]);
+        made["handle"].clone()
+    }
+
+    /// Closes a window and looks at another.
+    #[track_caller]
+    pub fn close_window(&self, window: &Value, then: &Value) {
+        self.look_at(window);
+        done("close a window", self.session.delete("/window"));
+        self.look_at(then);
+    }
+
+    #[track_caller]
+    fn look_at(&self, window: &Value) {
+        done("look at a window", self.session.post("/window", json!({"handle": window})));
+    }
+
+    /// How many elements a selector finds.
+    #[track_caller]
+    pub fn count(&self, selector: &str) -> u64 {
+        let script = "return document.querySelectorAll(arguments[0]).length";
+        done("count", self.session.script(script, json!([selector]))).as_u64().unwrap_or_default()
+    }
+
     #[track_caller]
     fn devtools(&self, command: &str, parameters: Value) -> Value {
         done(command, self.session.devtools(command, parameters))

@@ -5,7 +5,14 @@ use std::{
     path::Path,
 };
 
-use crate::{organisation, scene::Scene, walk};
+use crate::{
+    kit::operator,
+    organisation,
+    scene::{Scene, sign_in},
+    walk,
+};
+
+const MEMBER: &str = "member@example.org";
 
 /// Nothing that axe knows to be in somebody's way, at no size and in no theme; nothing wider than the window; no error.
 pub fn no_page_has_a_barrier(scene: &mut Scene) {
@@ -28,6 +35,22 @@ pub fn no_page_has_a_barrier(scene: &mut Scene) {
     let lines: Vec<String> =
         found.iter().map(|(what, places)| format!("{what}\n    at {}", places.join(", "))).collect();
     assert!(lines.is_empty(), "{} to repair:\n{}", lines.len(), lines.join("\n"));
+}
+
+/// Every page opens for whoever may sign in: what a role may not do is blocked there with the reason, and no page is an error.
+pub fn every_page_opens_for_every_role(scene: &mut Scene) {
+    let organisation = organisation::make(scene.fleet());
+    assert_eq!(operator(&scene.fleet().db, MEMBER, "member").code, Some(0));
+    for who in [organisation::AUDITOR, MEMBER, organisation::APPROVER] {
+        let page = scene.another_page();
+        sign_in(&page, who);
+        for (name, path) in walk::inside(&organisation) {
+            page.open(&path);
+            page.settled();
+            assert_eq!(page.count(".notice.bad[role=alert]"), 0, "{name} for {who}: {}", page.words());
+        }
+        assert_eq!(page.faults(), Vec::<String>::new(), "{who}");
+    }
 }
 
 /// Makes a picture of every page, also of one that is broken; that it is broken is said afterwards.

@@ -1,5 +1,7 @@
 //! The frame around every page: where one can go, and how it looks.
 
+use serde_json::json;
+
 use crate::{
     kit::fleet::OWNER,
     page::Look,
@@ -134,4 +136,42 @@ pub fn what_could_not_be_asked_is_asked_again_by_hand(scene: &mut Scene) {
     page.offline(false);
     page.control("problem.retry").click();
     page.see_in("tbody", OWNER);
+}
+
+pub fn without_the_stream_pages_ask_by_themselves(scene: &mut Scene) {
+    let page = &scene.page;
+    scene.sign_in();
+    page.see_in(".side .connection", "live");
+    page.forgive("ERR_INTERNET_DISCONNECTED");
+    page.forgive("ERR_BLOCKED_BY_CLIENT");
+    page.keep_back(&["/events"]);
+    // The stream that is open ends; a new one does not come.
+    page.offline(true);
+    page.see_in(".side .connection", "reconnecting");
+    page.offline(false);
+    page.see_in(".side .connection", "asking every 10 s");
+    scene.fleet().create("newcomer", json!("external"), None);
+    page.see("newcomer");
+    page.keep_back(&[]);
+    page.see_in(".side .connection", "live");
+    scene.fleet().create("another", json!("external"), None);
+    page.see("another");
+}
+
+pub fn one_window_listens_for_all_and_another_takes_over(scene: &mut Scene) {
+    let page = &scene.page;
+    scene.sign_in();
+    page.see_in(".side .connection", "live");
+    let first = page.window();
+    let second = page.new_window();
+    page.open("/console");
+    page.see_in(".side .connection", "live");
+    scene.fleet().create("newcomer", json!("external"), None);
+    page.see("newcomer");
+    let streams = || scene.fleet().log().matches("operation=\"events\"").count();
+    assert_eq!(streams(), 1, "the first window tells it");
+    page.close_window(&first, &second);
+    page.until(|| (streams() == 2).then_some(()), || format!("{} streams were opened", streams()));
+    scene.fleet().create("another", json!("external"), None);
+    page.see("another");
 }

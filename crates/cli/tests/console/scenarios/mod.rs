@@ -59,6 +59,9 @@ pub const SCENARIOS: &[Scenario] = scenarios! {
     Claimed frame::every_link_of_a_phone_leads_there;
     Claimed frame::the_theme_follows_the_system_until_it_is_chosen;
     Claimed frame::the_keyboard_alone_goes_past_the_frame;
+    Claimed frame::without_the_stream_pages_ask_by_themselves;
+    Claimed frame::one_window_listens_for_all_and_another_takes_over;
+    Running everywhere::every_page_opens_for_every_role;
     Claimed frame::what_could_not_be_asked_is_asked_again_by_hand;
     Claimed frame::a_connection_that_breaks_is_said_and_comes_back;
     Running everywhere::no_page_has_a_barrier;
