@@ -1,5 +1,5 @@
 // The log as a timeline, newest first: new events appear on top, older ones as one scrolls. What is far off the screen is not
-// laid out, so that ten thousand rows scroll as ten do.
+// there, only its height is, so that ten thousand rows scroll as a hundred do.
 import { html, useCallback, useEffect, useRef, useState } from "../lib/html.js";
 import { get } from "../lib/api.js";
 import { listen } from "../lib/live.js";
@@ -9,11 +9,26 @@ import { Empty, Loading, Problem, When } from "./basic.js";
 import { OutcomeBadge } from "./state.js";
 
 const PAGE = 100;
-const NOTHING_YET = { events: [], names: {}, error: null, loading: true, known: false, next: null };
+/** Rows that come and go together, at most; and how far from the screen they stay, in pixels. */
+const CHUNK_MAX = 150;
+const NEAR = "9000px";
+/** About how high a row is, until its chunk was measured. */
+const ROW = 41;
+const NOTHING_YET = { chunks: [], names: {}, error: null, loading: true, known: false, next: null };
 
 const queryOf = (filters) => new URLSearchParams(Object.entries(filters).filter(([, value]) => value !== "" && value != null)).toString();
 
-/** `{events, names, error, loading, more, end}` of a filtered log; follows it as it grows. */
+let chunkCount = 0;
+const chunkOf = (events) => ({ key: (chunkCount += 1), events });
+
+/** The list with newer events on top: in the topmost chunk as long as there is room in it. */
+function withNewer(chunks, fresh) {
+  const [top, ...rest] = chunks;
+  if (top && top.events.length + fresh.length <= CHUNK_MAX) return [{ key: top.key, events: [...fresh, ...top.events] }, ...rest];
+  return [chunkOf(fresh), ...chunks];
+}
+
+/** `{chunks, names, error, loading, more, end}` of a filtered log; follows it as it grows. */
 function useLog(path, filters) {
   const query = queryOf(filters);
   const [state, set] = useState(NOTHING_YET);
@@ -34,9 +49,10 @@ function useLog(path, filters) {
       set((old) => {
         // Asked for twice, it is taken once.
         if (after && old.next !== after) return { ...old, loading: false };
-        const events = after ? [...old.events, ...page.events] : page.events;
+        const more = page.events.length > 0 ? [chunkOf(page.events)] : [];
+        const chunks = after ? [...old.chunks, ...more] : more;
         const names = { ...(after ? old.names : {}), ...page.names };
-        return { events, names, error: null, loading: false, known: true, next: page.next_after };
+        return { chunks, names, error: null, loading: false, known: true, next: page.next_after };
       });
     } catch (error) {
       if (question !== asked.current) return;
@@ -54,7 +70,7 @@ function useLog(path, filters) {
     load(null);
     const newer = async () => {
       timer = null;
-      const newest = current.current.events[0]?.id;
+      const newest = current.current.chunks[0]?.events[0].id;
       if (busy.current) {
         timer = setTimeout(newer, 500);
         return;
@@ -67,9 +83,10 @@ function useLog(path, filters) {
         const page = await get(`${path}?order=asc&limit=500${query ? `&${query}` : ""}&after=${newest}`);
         if (!over && page.events.length > 0) {
           set((old) => {
-            const first = old.events[0]?.id ?? 0;
+            const first = old.chunks[0]?.events[0].id ?? 0;
             const fresh = page.events.filter((event) => event.id > first).reverse();
-            return { ...old, events: [...fresh, ...old.events], names: { ...old.names, ...page.names } };
+            if (fresh.length === 0) return old;
+            return { ...old, chunks: withNewer(old.chunks, fresh), names: { ...old.names, ...page.names } };
           });
           if (page.next_after) timer ??= setTimeout(newer, 400);
         }
@@ -102,14 +119,33 @@ export function AuditList({ path, filters = {}, compact }) {
     return () => observer.disconnect();
   }, [log.next, log.loading, log.error]);
   const name = (principal) => log.names[principal.id] ?? nameOf(principal);
-  if (log.events.length === 0) {
+  if (log.chunks.length === 0) {
     if (log.error) return html`<${Problem} error=${log.error} onRetry=${log.reload} />`;
     if (!log.known) return html`<${Loading} what="Loading the log" />`;
     return html`<div class="card"><${Empty} icon="log" title="No events"><p>${queryOf(filters) ? "Nothing in the log fits these filters." : "Nothing has happened yet."}</p><//></div>`;
   }
-  return html`<ol class=${`card flush timeline${compact ? " compact" : ""}`} aria-label="Audit events">${log.events.map((event) => html`<${Row} key=${event.id} event=${event} name=${name} names=${log.names} />`)}</ol>
+  return html`<div class=${`card flush${compact ? " compact" : ""}`} role="group" aria-label="Audit events">${log.chunks.map((chunk) => html`<${Chunk} key=${chunk.key} events=${chunk.events} name=${name} names=${log.names} />`)}</div>
     <${Problem} error=${log.error} onRetry=${log.more} />
     <div ref=${sentinel} class="row center">${log.next && log.loading ? html`<${Loading} what="Older events" />` : log.next ? html`<p class="fine">Older events follow as you scroll.</p>` : html`<p class="fine">This is the beginning.</p>`}</div>`;
+}
+
+/** Rows near the screen, or the room they take. */
+function Chunk({ events, name, names }) {
+  const ref = useRef(null);
+  const [near, setNear] = useState(true);
+  const height = useRef(events.length * ROW);
+  useEffect(() => {
+    const observer = new IntersectionObserver(
+      ([entry]) => {
+        if (!entry.isIntersecting && entry.boundingClientRect.height > 0) height.current = entry.boundingClientRect.height;
+        setNear(entry.isIntersecting);
+      },
+      { rootMargin: `${NEAR} 0px` },
+    );
+    observer.observe(ref.current);
+    return () => observer.disconnect();
+  }, []);
+  return html`<ol ref=${ref} class="timeline" style=${{ height: near ? "" : `${height.current}px` }}>${near && events.map((event) => html`<${Row} key=${event.id} event=${event} name=${name} names=${names} />`)}</ol>`;
 }
 
 function Row({ event, name, names }) {

@@ -7,6 +7,7 @@ mod control;
 mod keys;
 #[path = "../kit/mod.rs"]
 mod kit;
+mod measures;
 mod organisation;
 mod page;
 mod registry;
@@ -63,6 +64,14 @@ fn run(arguments: &Arguments, home: &Path) -> ExitCode {
         });
         return libtest_mimic::run(arguments, vec![trial]).exit_code();
     }
+    if let Some(file) = measures_file() {
+        let trial = Trial::test("measures", move || {
+            play_on("measures", &tools, House::Claimed, TestDb::sqlite(), |scene| {
+                std::fs::write(&file, measures::take(scene)).expect("a file for the measures");
+            })
+        });
+        return libtest_mimic::run(arguments, vec![trial]).exit_code();
+    }
     let trial = |scenario: &'static Scenario| {
         let tools = Arc::clone(&tools);
         Trial::test(scenario.name, move || play(scenario, &tools))
@@ -109,6 +118,12 @@ thread_local! {
 
 fn last_panic() -> String {
     PANIC.with(|panic| panic.take())
+}
+
+/// Where measures are wanted, and nothing else.
+#[expect(clippy::disallowed_methods, reason = "the command that measures says where")]
+fn measures_file() -> Option<PathBuf> {
+    std::env::var_os("PORTCULLIS_TEST_MEASURES").map(PathBuf::from)
 }
 
 /// Where pictures of all pages are wanted, and nothing else.

@@ -289,6 +289,18 @@ impl Page {
         self.devtools("Network.setBlockedURLs", json!({"urls": patterns}));
     }
 
+    /// What a script answers.
+    #[track_caller]
+    pub fn ask(&self, script: &str, arguments: Value) -> Value {
+        done("ask the page", self.session.script(script, arguments))
+    }
+
+    /// What a script answers that takes its time.
+    #[track_caller]
+    pub fn ask_later(&self, script: &str, arguments: Value) -> Value {
+        done("ask the page", self.session.script_async(script, arguments))
+    }
+
     /// The window that is looked at.
     #[track_caller]
     pub fn window(&self) -> Value {

@@ -1,5 +1,6 @@
 //! Benchmarks from outside: the release binary, a real load generator, everything durable.
 
+pub mod console;
 pub mod fleet;
 mod server;
 pub mod tools;

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::bench::{Load, Measured, Server, binary, ensure_wrk, median, run as load};
-use crate::{postgres, step};
+use crate::{browser, postgres, step};
 
 const RUNS: usize = 5;
 const SECONDS: u32 = 6;
@@ -32,7 +32,12 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
             crate::bench::tools::run(&binary)?.iter().for_each(|row| step::say(row));
             return Ok(());
         }
-        _ => return Err("takes no argument, or `fleet` or `tools` for that part alone".to_owned()),
+        [only] if only == "console" => {
+            step::announce("browser", browser::ensure)?;
+            crate::bench::console::run()?.lines().for_each(step::say);
+            return Ok(());
+        }
+        _ => return Err("takes no argument, or `fleet`, `tools` or `console` for that part alone".to_owned()),
     }
     step::announce("wrk", ensure_wrk)?;
     let postgres = step::announce("postgresql", postgres::ensure)?;
