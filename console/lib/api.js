@@ -67,7 +67,8 @@ export async function loadSession() {
   try {
     session.set(await once("GET", "/auth/session"));
   } catch (error) {
-    if (!(error instanceof Refused)) throw error;
+    // Only "not signed in" means nobody: a server in trouble says nothing about the session.
+    if (!(error instanceof Refused) || error.status !== 401) throw error;
     session.set(null);
   }
   return session.get();

@@ -3,6 +3,8 @@ const kept = new Map();
 
 export const drafts = {
   get: (name) => kept.get(name) ?? "",
+  /** Somebody else may sit here next. */
+  clear: () => kept.clear(),
   set(name, text) {
     if (text) kept.set(name, text);
     else kept.delete(name);

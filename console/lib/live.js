@@ -56,6 +56,18 @@ function show(state) {
   if (leads) windows?.postMessage({ state, position });
 }
 
+/** A window that is told nothing for longer than the one that listens may be silent does not believe that all is well. */
+let told = null;
+function expectWord() {
+  clearTimeout(told);
+  told = setTimeout(() => {
+    if (leads || !running) return;
+    connection.set("polling");
+    tell({ type: "poll" });
+    expectWord();
+  }, SILENCE + POLL_EVERY);
+}
+
 windows?.addEventListener("message", ({ data }) => {
   if (leads && !data.signedIn) {
     if (data.hello) windows.postMessage({ state: connection.get(), position });
@@ -63,6 +75,7 @@ windows?.addEventListener("message", ({ data }) => {
   }
   if (data.signedIn) loadSession().catch(() => {});
   if (!running) return;
+  expectWord();
   if (data.position !== undefined) position = data.position;
   if (data.state) connection.set(data.state);
   if (data.event) tell(data.event);
@@ -82,6 +95,7 @@ export function connect() {
   }
   connection.set("connecting");
   windows.postMessage({ hello: true });
+  expectWord();
   const lead = async () => {
     leads = true;
     await follow(stop);
@@ -170,6 +184,8 @@ async function read(stop, opened) {
       if (done) return "ended";
       clearTimeout(silence);
       silence = setTimeout(end, SILENCE);
+      // The server speaks every ten seconds; so do we to the other windows.
+      if (leads) windows.postMessage({ state: connection.get(), position });
       const blocks = (rest + value).split("\n\n");
       rest = blocks.pop();
       for (const block of blocks) take(block);

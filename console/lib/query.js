@@ -15,6 +15,8 @@ class Entry {
     this.watchers = new Map();
     this.timer = null;
     this.asked = 0;
+    this.running = false;
+    this.again = false;
   }
 
   set(change) {
@@ -32,16 +34,24 @@ class Entry {
     }, wait);
   }
 
+  /** One question at a time, and once more if something happened meanwhile: on a slow line too there is an answer. */
   async load() {
-    const round = (this.asked = Date.now());
+    if (this.running) {
+      this.again = true;
+      return;
+    }
+    this.running = true;
+    this.again = false;
+    this.asked = Date.now();
     this.set({ loading: true });
     try {
       const data = await get(this.path);
-      // An answer that was overtaken by a later question is old.
-      if (round === this.asked) this.set({ data, error: null, loading: false, at: Date.now() });
+      this.set({ data, error: null, loading: false, at: Date.now() });
     } catch (error) {
-      if (round === this.asked) this.set({ error, loading: false });
+      this.set({ error, loading: false });
     }
+    this.running = false;
+    if (this.again) this.refresh();
   }
 }
 

@@ -4,7 +4,7 @@ import { post } from "../lib/api.js";
 import { refresh, useGet } from "../lib/query.js";
 import * as concerns from "../lib/events.js";
 import { may, whyNot } from "../lib/roles.js";
-import { Answer, Button, Dialog, Field, Notice, Once, Problem, useAction, When } from "../ui/basic.js";
+import { Answer, Button, Dialog, Field, Notice, Once, Problem, useAction, useClose, When } from "../ui/basic.js";
 import { Badge } from "../ui/state.js";
 import { Confirm, perform } from "../ui/change.js";
 
@@ -64,11 +64,16 @@ function Invite({ onClose }) {
 }
 
 function Edit({ operator, onClose }) {
+  const closeOwn = useClose(onClose);
   const [role, setRole] = useState(operator.role);
   const [groups, setGroups] = useState(operator.groups.join(", "));
+  // Only what was changed here: somebody else may have changed the rest meanwhile.
+  const body = {};
+  if (role !== operator.role) body.role = role;
+  if (groupsOf(groups).join() !== operator.groups.join()) body.groups = groupsOf(groups);
   const act = useAction(async () => {
-    await perform({ method: "PATCH", path: `/operators/${operator.id}`, body: { role, groups: groupsOf(groups) } }, { done: "Saved.", renew: ["/operators"] });
-    onClose();
+    await perform({ method: "PATCH", path: `/operators/${operator.id}`, body }, { done: "Saved.", renew: ["/operators"] });
+    closeOwn();
   });
   const submit = (event) => {
     event.preventDefault();

@@ -5,7 +5,7 @@ import { useGet } from "../lib/query.js";
 import * as concerns from "../lib/events.js";
 import { may, whyNot } from "../lib/roles.js";
 import { plural, words } from "../lib/format.js";
-import { Answer, Button, Dialog, Field, Notice, Problem, Tabs, useAction } from "../ui/basic.js";
+import { Answer, Button, Dialog, Field, Notice, Problem, Tabs, useAction, useClose } from "../ui/basic.js";
 import { Badge } from "../ui/state.js";
 import { Icon } from "../ui/icon.js";
 import { Confirm, perform } from "../ui/change.js";
@@ -65,13 +65,14 @@ forbid (
 );`;
 
 function AddPolicy({ onClose }) {
+  const closeOwn = useClose(onClose);
   const [name, setName] = useState("");
   const [text, setText] = useState(EXAMPLE);
   const [valid, setValid] = useState(null);
-  const check = useAction(async () => setValid(await post("/policies/check", { text })));
+  const check = useAction(async () => setValid({ ...(await post("/policies/check", { text })), of: text }));
   const act = useAction(async () => {
     await perform({ method: "POST", path: "/policies", body: { name: name.trim(), text } }, { done: "The policy was added, and decides from now on.", renew: ["/policies"] });
-    onClose();
+    closeOwn();
   });
   // What was said of the text before says nothing of this one.
   const change = (next) => {
@@ -87,7 +88,7 @@ function AddPolicy({ onClose }) {
   return html`<${Dialog} title="Add a policy" onClose=${onClose} wide=${true}><form onSubmit=${submit}><p>In Cedar. It is checked against the schema before it is taken; a rule that could fail is refused.</p>
     <${Field} label="Name" control="add-policy.name" value=${name} onInput=${setName} required maxlength="100" />
     <${Field} label="Text" control="add-policy.text" rows="12" class="mono" value=${text} onInput=${change} required spellcheck="false" />
-    ${valid && html`<${Notice} tone="good" role="status">It is valid, and is asked for: ${valid.slots.join(", ") || "every request"}.<//>`}
+    ${valid?.of === text && html`<${Notice} tone="good" role="status">It is valid, and is asked for: ${valid.slots.join(", ") || "every request"}.<//>`}
     <${Problem} error=${check.error ?? act.error} />
     <div class="actions"><${Button} control="add-policy.cancel" onClick=${onClose}>Cancel<//><${Button} control="add-policy.check" busy=${check.busy} onClick=${() => check.run()}>Check<//>
       <${Button} control="add-policy.submit" kind="primary" type="submit" busy=${act.busy} why=${name.trim() ? null : "It needs a name."}>Add<//></div></form><//>`;

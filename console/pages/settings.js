@@ -6,7 +6,7 @@ import * as concerns from "../lib/events.js";
 import { may, whyNot } from "../lib/roles.js";
 import { onDay } from "../lib/format.js";
 import { addPasskey, passkeysHere } from "../lib/passkey.js";
-import { Answer, Button, Dialog, Field, Notice, Problem, useAction, When } from "../ui/basic.js";
+import { Answer, Button, Dialog, Field, Notice, Problem, useAction, useClose, When } from "../ui/basic.js";
 import { Badge } from "../ui/state.js";
 import { Confirm } from "../ui/change.js";
 import { Connection } from "../ui/app.js";
@@ -26,6 +26,7 @@ function Account({ who }) {
 }
 
 function ChangePassword({ onClose }) {
+  const closeOwn = useClose(onClose);
   const [password, setPassword] = useState("");
   const [next, setNext] = useState("");
   const [again, setAgain] = useState("");
@@ -33,7 +34,7 @@ function ChangePassword({ onClose }) {
     await post("/auth/password", { password, new_password: next });
     say("Your password is changed. Your other sessions have ended.");
     refresh("/auth/sessions");
-    onClose();
+    closeOwn();
   });
   const differ = again && next !== again ? "The two differ." : null;
   const submit = (event) => {

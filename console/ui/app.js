@@ -9,7 +9,8 @@ import * as concerns from "../lib/events.js";
 import { Button, Dialog, Loading, Problem } from "./basic.js";
 import { Icon } from "./icon.js";
 import { NotFound } from "./not_found.js";
-import { Toasts } from "./toast.js";
+import { say, Toasts } from "./toast.js";
+import { drafts } from "../lib/drafts.js";
 import { Prompts } from "./prompts.js";
 import { ThemeSwitch } from "./theme.js";
 import { SignIn, ClaimOwner, AcceptInvite } from "./door.js";
@@ -101,12 +102,13 @@ function Shell({ who, path }) {
   const page = pageOf(path);
   const pending = useGet("/approvals/pending?limit=200", concerns.approvals);
   const waiting = pending.data?.length ?? 0;
+  const shownWaiting = waiting >= 200 ? "200+" : waiting;
   const main = useRef(null);
   const [more, setMore] = useState(false);
   const shown = useRef(path);
 
   useEffect(() => {
-    document.title = `${waiting > 0 ? `(${waiting}) ` : ""}${page?.title ?? "Not found"} · Portcullis`;
+    document.title = `${waiting > 0 ? `(${shownWaiting}) ` : ""}${page?.title ?? "Not found"} · Portcullis`;
   }, [waiting, page?.title]);
   useLayoutEffect(() => {
     // A new page is announced to who cannot see it; a tab of the same page is not.
@@ -119,9 +121,13 @@ function Shell({ who, path }) {
   const out = async () => {
     try {
       await post("/auth/logout", undefined, { plain: true });
-    } catch {
-      // Ended already, or unreachable: either way this page forgets it.
+    } catch (error) {
+      if (error.status !== 401) {
+        say("You are still signed in: the server could not end your session.", { tone: "bad" });
+        return;
+      }
     }
+    drafts.clear();
     session.set(null);
     forget();
     go("/console", { anyway: true });
@@ -132,7 +138,7 @@ function Shell({ who, path }) {
     <header class="side">
       <a class="brand" href="/console" data-control="nav.home"><${Logo} /> Portcullis</a>
       <nav aria-label="Main">${NAVIGATION.map((item) => html`<a key=${item.to} href=${item.to} data-control=${item.control} aria-current=${current(item.to) ? "page" : undefined}>
-        <${Icon} name=${item.icon} /> ${item.text}${item.icon === "inbox" && waiting > 0 && html`<span class="count">${waiting}<span class="hidden-text"> waiting</span></span>`}</a>`)}</nav>
+        <${Icon} name=${item.icon} /> ${item.text}${item.icon === "inbox" && waiting > 0 && html`<span class="count">${shownWaiting}<span class="hidden-text"> waiting</span></span>`}</a>`)}</nav>
       <div class="side-foot">
         <${Connection} />
         <div class="row"><div class="who grow"><strong title=${who.operator.email}>${who.operator.email}</strong><span class="fine">${who.operator.role}</span></div>
@@ -142,7 +148,7 @@ function Shell({ who, path }) {
     <header class="topbar"><a class="brand" href="/console" data-control="top.home"><${Logo} /> Portcullis</a><${Connection} /></header>
     <main id="main" ref=${main} tabindex="-1" class=${path === "/console" ? "full" : ""}>${Page ? html`<${Page} ...${page.parameters} who=${who} />` : html`<${NotFound} />`}</main>
     <nav class="bottombar" aria-label="Main, short">${BOTTOM.map((item) => html`<a key=${item.to} href=${item.to} data-control=${item.control} aria-current=${current(item.to) ? "page" : undefined}>
-      <${Icon} name=${item.icon} size=${20} /> ${item.text}${item.icon === "inbox" && waiting > 0 && html`<span class="count">${waiting}<span class="hidden-text"> waiting</span></span>`}</a>`)}
+      <${Icon} name=${item.icon} size=${20} /> ${item.text}${item.icon === "inbox" && waiting > 0 && html`<span class="count">${shownWaiting}<span class="hidden-text"> waiting</span></span>`}</a>`)}
       <button type="button" data-control="bottom.more" aria-expanded=${more} onClick=${() => setMore(true)}><${Icon} name="list" size=${20} /> More</button></nav>
   </div>
   ${more && html`<${Dialog} title="More" onClose=${() => setMore(false)}><div class="body"><nav class="more-menu" aria-label="More pages">

@@ -161,6 +161,13 @@ export function useAction(action) {
   return { ...state, run, clear: () => set({ busy: false, error: null }) };
 }
 
+/** `onClose`, unless this dialog is gone already: a late answer closes its own dialog and no other. */
+export function useClose(onClose) {
+  const alive = useRef(true);
+  useEffect(() => () => (alive.current = false), []);
+  return (...args) => alive.current && onClose?.(...args);
+}
+
 /** A value that is shown once: with a copy button, and said to be shown once. */
 export function Once({ value, what }) {
   const [copied, set] = useState(false);

@@ -2,7 +2,7 @@
 import { html, useMemo, useState } from "../lib/html.js";
 import { attemptKey, call } from "../lib/api.js";
 import { refresh } from "../lib/query.js";
-import { Button, Dialog, Field, Problem, useAction } from "./basic.js";
+import { Button, Dialog, Field, Problem, useAction, useClose } from "./basic.js";
 import { PlanView, usePlan } from "./impact.js";
 import { sayOutcome } from "./toast.js";
 
@@ -23,12 +23,13 @@ export function useAttempt(change) {
  * Asks for confirmation. `change`: method, path, body. `type`: a word that must be typed first. `done`: what to say then.
  */
 export function Confirm({ title, words, button, kind = "primary", change, type, done, renew, onClose, onDone, children }) {
+  const closeOwn = useClose(onClose);
   const planned = usePlan(change);
   const key = useAttempt(change);
   const [typed, setTyped] = useState("");
   const act = useAction(async () => {
     const answer = await perform(change, { done, renew, key });
-    onClose();
+    closeOwn();
     onDone?.(answer);
   });
   const refused = planned.plan?.decision === "deny";

@@ -90,7 +90,8 @@ export function Chat({ workspace, role, me }) {
     await older();
   });
   const [text, setText] = useState(drafts.get(workspace.id));
-  const [attempt, setAttempt] = useState(attemptKey);
+  // The id of an attempt belongs to its text: the same again is the same message, another text is another.
+  const attempt = useRef({ text: null, id: null });
   const [sending, setSending] = useState({ busy: false, error: null });
   const list = useRef(null);
   const input = useRef(null);
@@ -111,11 +112,14 @@ export function Chat({ workspace, role, me }) {
     event?.preventDefault();
     if (!text.trim() || sending.busy || !allowed) return;
     setSending({ busy: true, error: null });
+    if (attempt.current.text !== text) attempt.current = { text, id: attemptKey() };
     try {
-      const answer = await post(`/workspaces/${workspace.id}/messages`, { text, message_id: attempt });
+      const answer = await post(`/workspaces/${workspace.id}/messages`, { text, message_id: attempt.current.id });
       near.current = true;
-      setText("");
-      setAttempt(attemptKey());
+      attempt.current = { text: null, id: null };
+      // What was typed while it was on its way stays; also where this page is left already.
+      if (drafts.get(workspace.id) === text) drafts.set(workspace.id, "");
+      setText((now) => (now === text ? "" : now));
       setSending({ busy: false, error: null });
       if (isHeld(answer)) sayOutcome(answer);
     } catch (problem) {

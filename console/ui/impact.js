@@ -68,9 +68,9 @@ export function usePlan(change) {
           stepped = true;
           if (await ask.stepUp()) answer = await asked();
         }
-        if (!over) set({ plan: answer, error: null });
+        if (!over) set({ plan: answer, error: null, of: text });
       } catch (error) {
-        if (!over) set({ plan: null, error });
+        if (!over) set({ plan: null, error, of: text });
       }
     };
     timer = setTimeout(look, 250);
@@ -86,5 +86,6 @@ export function usePlan(change) {
       stop();
     };
   }, [text]);
-  return state;
+  // What was said of an earlier input is not said of this one.
+  return state.of === text ? state : { plan: null, error: null };
 }

@@ -29,7 +29,8 @@ export function MapView({ organisation, waiting, selected, onSelect, matches, on
   useEffect(() => {
     const card = places.get(selected);
     if (card) viewport.reveal(card.x, card.y, CARD.width, CARD.height);
-  }, [selected, places]);
+    // Once for each that is selected: what changes later does not pull the view back.
+  }, [selected, places.has(selected)]);
 
   const focusCard = (id) => {
     onSelect(id);
@@ -46,11 +47,12 @@ export function MapView({ organisation, waiting, selected, onSelect, matches, on
       const to = neighbour(plan.cards, places.get(event.target.dataset.card), key);
       if (to) focusCard(to.id);
     } else if (key === "Enter" && event.target.dataset.card) go(`/console/workspaces/${event.target.dataset.card}`);
-    else if (key === "Escape") setDrag(null);
+    else if (key === "Escape") dropped.current?.();
     else return;
     event.preventDefault();
   };
 
+  const dropped = useRef(null);
   const begin = (event, id) => {
     if (event.button !== 0 || event.pointerType === "touch") return;
     const own = { id, x: event.clientX, y: event.clientY, dx: 0, dy: 0, over: null, moving: false };
@@ -63,17 +65,22 @@ export function MapView({ organisation, waiting, selected, onSelect, matches, on
       own.over = under && !forbidden.has(under) ? under : null;
       if (own.moving) setDrag({ ...own });
     };
-    const end = () => {
+    const letGo = () => {
       removeEventListener("pointermove", move);
       removeEventListener("pointerup", end);
-      removeEventListener("pointercancel", end);
+      removeEventListener("pointercancel", letGo);
+      dropped.current = null;
       setDrag(null);
+    };
+    const end = () => {
+      letGo();
       if (!own.moving) onSelect(id);
       else if (own.over) onMove(id, own.over);
     };
     addEventListener("pointermove", move);
     addEventListener("pointerup", end);
-    addEventListener("pointercancel", end);
+    addEventListener("pointercancel", letGo);
+    dropped.current = letGo;
   };
 
   const level = view.scale < 0.42 ? "far" : view.scale < 0.7 ? "middle" : "near";

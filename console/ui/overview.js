@@ -68,8 +68,13 @@ function Logs({ workspace, boot }) {
       let after = null;
       set({ text: "", error: null, ready: false });
       while (!stop.signal.aborted) {
+        // Each wait holds one of the few connections a browser has: not for a window that nobody sees.
+        if (document.hidden) {
+          await new Promise((resolve) => document.addEventListener("visibilitychange", resolve, { once: true, signal: stop.signal }));
+          continue;
+        }
         try {
-          const query = after === null ? "tail=200" : `after=${after}&wait=25${boot ? `&boot_id=${boot}` : ""}`;
+          const query = after === null ? "tail=200" : `after=${after}&wait=5${boot ? `&boot_id=${boot}` : ""}`;
           const piece = await get(`/workspaces/${workspace.id}/logs?${query}`, { signal: stop.signal });
           if (stop.signal.aborted) return;
           set((old) => ({ text: (piece.reset ? "" : old.text).slice(-400_000) + piece.text, error: null, ready: true }));

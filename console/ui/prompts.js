@@ -37,8 +37,12 @@ listen((event) => {
 });
 
 // Signed in again, here or in another window.
+let lastWho = null;
 session.watch((who) => {
-  if (who && open.get()?.kind === "sign in") open.get().close(true);
+  const same = lastWho === null || who?.operator.id === lastWho;
+  if (who) lastWho = who.operator.id;
+  // Somebody else: what waits was asked by the one before, and is not sent in another's name.
+  for (const one of open.get()) if (who && one.kind === "sign in") one.close(same);
 });
 
 const AGAIN = { email: "again.email", password: "again.password", submit: "again.submit", passkey: "again.passkey" };
@@ -56,7 +60,7 @@ function SessionEnded({ shown }) {
     session.set(null);
   };
   return html`<${Dialog} title="Your session has ended" onClose=${leave}><div class="body"><p>Sign in again to go on. What you have typed is still there.</p></div>
-    <${SignInForm} email=${who?.operator.email} controls=${AGAIN} onDone=${() => shown.close(true)} /><//>`;
+    <${SignInForm} email=${who?.operator.email} controls=${AGAIN} onDone=${() => {}} /><//>`;
 }
 
 function StepUp({ shown }) {

@@ -1,7 +1,7 @@
 // Setting a secret: what it will do to agents is said while it is typed, by the plan the server will act by.
 import { html, useState } from "../lib/html.js";
 import { onDay } from "../lib/format.js";
-import { Button, Check, Dialog, Field, Notice, Problem, useAction, When } from "./basic.js";
+import { Button, Check, Dialog, Field, Notice, Problem, useAction, useClose, When } from "./basic.js";
 import { PlanView, usePlan } from "./impact.js";
 import { perform, useAttempt } from "./change.js";
 import { useLeaving } from "./leaving.js";
@@ -12,6 +12,7 @@ const VALUE_BYTES_MAX = 65_536;
 const size = new TextEncoder();
 
 export function SecretForm({ scope, secret, renew, known, name, onClose }) {
+  const closeOwn = useClose(onClose);
   const fixed = Boolean(secret);
   const existing = secret && !secret.override && secret.state === "live" ? secret : null;
   const [key, setKey] = useState(secret?.key ?? "");
@@ -24,7 +25,8 @@ export function SecretForm({ scope, secret, renew, known, name, onClose }) {
   const [staged, setStaged] = useState(false);
   const [base, setBase] = useState(existing?.latest_version ?? null);
   const leaving = useLeaving(value !== "" || reason !== "", onClose, `The new value of ${key || "this secret"}`);
-  const close = leaving.close;
+  // While it is being saved it is neither saved nor not.
+  const close = () => !act.busy && leaving.close();
 
   const path = basePath(scope);
   const bytes = size.encode(value).length;
@@ -46,7 +48,7 @@ export function SecretForm({ scope, secret, renew, known, name, onClose }) {
   const attempt = useAttempt(change);
   const act = useAction(async () => {
     await perform(change, { done: staged ? `${key} is stored as a new version, not active yet.` : `${key} is saved.`, renew, key: attempt });
-    onClose();
+    closeOwn();
   });
   const newer = base === null || act.busy ? null : known.find((one) => one.key === key && one.origin !== "inherited" && one.latest_version > base);
   const rebase = () => {
@@ -54,7 +56,7 @@ export function SecretForm({ scope, secret, renew, known, name, onClose }) {
     act.clear();
   };
   const refused = planned.plan?.decision === "deny";
-  const why = !complete ? "A key and a value are needed." : refused ? "The server would refuse this." : newer ? "Another version came in between." : planned.error ? null : !planned.plan ? "Waiting for the plan." : null;
+  const why = !complete ? "A key and a value are needed." : refused ? "The server would refuse this." : newer ? "Another version came in between." : planned.error ? "The plan could not be made." : !planned.plan ? "Waiting for the plan." : null;
   const submit = (event) => {
     event.preventDefault();
     if (!why && !act.busy) act.run();

@@ -3,7 +3,7 @@ import { html, useState } from "../lib/html.js";
 import { post } from "../lib/api.js";
 import { plural } from "../lib/format.js";
 import { Badge } from "./state.js";
-import { Button, Dialog, Field, Problem, useAction } from "./basic.js";
+import { Button, Dialog, Field, Problem, useAction, useClose } from "./basic.js";
 import { PlanView, usePlan } from "./impact.js";
 import { perform, useAttempt } from "./change.js";
 import { useLeaving } from "./leaving.js";
@@ -12,19 +12,23 @@ import { basePath } from "./secrets.js";
 const TONES = { add: "good", change: "warn", same: "muted" };
 
 export function ImportSecrets({ scope, renew, onClose }) {
+  const closeOwn = useClose(onClose);
   const path = `${basePath(scope)}/import`;
   const [format, setFormat] = useState("env");
   const [content, setContent] = useState("");
-  const [preview, setPreview] = useState(null);
-  const look = useAction(async () => setPreview(await post(path, { format, content, apply: false })));
+  const [answer, setPreview] = useState(null);
+  // What it says is true of the content it was asked for, and of nothing else.
+  const preview = answer?.of === content && answer.format === format ? answer : null;
+  const look = useAction(async () => setPreview({ ...(await post(path, { format, content, apply: false })), of: content, format }));
   const change = { method: "POST", path, body: { format, content, apply: true } };
   const fresh = preview && preview.counts.add + preview.counts.change > 0;
   const planned = usePlan(fresh ? change : null);
   const attempt = useAttempt(change);
-  const { close, question } = useLeaving(content !== "", onClose, "What you want to import");
+  const { close: leave, question } = useLeaving(content !== "", onClose, "What you want to import");
+  const close = () => !act.busy && leave();
   const act = useAction(async () => {
     await perform(change, { done: `${plural(preview.changes.length, "secret")} imported.`, renew, key: attempt });
-    onClose();
+    closeOwn();
   });
   const read = async (event) => {
     const file = event.currentTarget.files[0];
@@ -37,7 +41,7 @@ export function ImportSecrets({ scope, renew, onClose }) {
     setContent(text);
     setPreview(null);
   };
-  const why = !fresh ? "There is nothing new in it." : planned.plan?.decision === "deny" ? "The server would refuse this." : !planned.plan && !planned.error ? "Waiting for the plan." : null;
+  const why = !fresh ? "There is nothing new in it." : planned.plan?.decision === "deny" ? "The server would refuse this." : planned.error ? "The plan could not be made." : !planned.plan ? "Waiting for the plan." : null;
   const submit = (event) => {
     event.preventDefault();
     if (!preview) {

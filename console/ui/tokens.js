@@ -8,7 +8,7 @@ import { may, whyNot } from "../lib/roles.js";
 import { useNames } from "../lib/names.js";
 import { useNow } from "../lib/clock.js";
 import { onDay } from "../lib/format.js";
-import { Answer, Button, Check, Dialog, Empty, Field, Notice, Once, Problem, useAction, When } from "./basic.js";
+import { Answer, Button, Check, Dialog, Empty, Field, Notice, Once, Problem, useAction, useClose, When } from "./basic.js";
 import { Badge } from "./state.js";
 import { Confirm } from "./change.js";
 import { sayOutcome } from "./toast.js";
@@ -58,6 +58,7 @@ const SCOPES = {
 const DAYS = [["86400", "1 day"], ["604800", "7 days"], ["2592000", "30 days"], ["7776000", "90 days"], ["31536000", "1 year"]];
 
 function Mint({ workspace, path, onClose }) {
+  const closeOwn = useClose(onClose);
   const [name, setName] = useState("");
   const [life, setLife] = useState("2592000");
   const [scopes, setScopes] = useState(new Set(["workspaces:read", "messages"]));
@@ -69,9 +70,11 @@ function Mint({ workspace, path, onClose }) {
     if (!workspace) Object.assign(body, { scopes: [...scopes], unattended });
     const answer = await post(path, body, { key: attempt });
     refresh(path);
-    if (isHeld(answer) || !answer.auth_token) {
-      sayOutcome(answer, "The token is minted.");
-      onClose();
+    if (isHeld(answer)) {
+      sayOutcome(answer);
+      closeOwn();
+    } else if (!answer.auth_token) {
+      throw new Error("this token was minted by an attempt whose answer was lost, and is not shown again: revoke it, and mint another");
     } else setMade(answer);
   });
   const flip = (scope) => (on) => {
@@ -95,13 +98,14 @@ function Mint({ workspace, path, onClose }) {
 }
 
 function Enrol({ workspace, onClose }) {
+  const closeOwn = useClose(onClose);
   const [made, setMade] = useState(null);
   const act = useAction(async () => {
     const answer = await post(`/workspaces/${workspace.id}/enrolments`, {});
     if (answer.code) setMade(answer);
     else {
       sayOutcome(answer, "The code is issued.");
-      onClose();
+      closeOwn();
     }
   });
   return html`<${Dialog} title=${`Enrol ${workspace.name}'s agent`} onClose=${onClose}><div class="body">${made ? html`<${Once} value=${made.code} what="code" /><p class="fine">On its machine: <code>portcullis agent --url … --workspace ${workspace.id} --enrol-code-file FILE</code></p>` : html`<p>A code that works once, within an hour: with it the agent on another machine gets its token.</p><${Problem} error=${act.error} />`}

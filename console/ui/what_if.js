@@ -1,5 +1,5 @@
 // "What would happen if X did Y to Z?", answered by the real decision, with the rule that decides. Nothing is done.
-import { html, useEffect, useState } from "../lib/html.js";
+import { html, useEffect, useRef, useState } from "../lib/html.js";
 import { post } from "../lib/api.js";
 import { useOrganisation } from "../lib/org.js";
 import { Button, Field, Notice, Problem, sentence, useAction } from "./basic.js";
@@ -44,6 +44,9 @@ export function WhatIf() {
   const [target, setTarget] = useState("");
   const [key, setKey] = useState(KEY.initial);
   const [answer, setAnswer] = useState(null);
+  const question = JSON.stringify([who, operation, target, key]);
+  const latest = useRef(question);
+  latest.current = question;
   const root = organisation.root;
   useEffect(() => {
     if (!target && root) setTarget(root.id);
@@ -56,7 +59,9 @@ export function WhatIf() {
     const asked = { as: subjectOf(who), operation, path };
     const body = deed.body?.(form);
     if (body) asked.body = body;
-    setAnswer(await post("/policies/what-if", asked));
+    const said = await post("/policies/what-if", asked);
+    // A question that was changed meanwhile has no answer yet.
+    if (latest.current === question) setAnswer(said);
   });
   const submit = (event) => {
     event.preventDefault();

@@ -1,7 +1,7 @@
 // What can be done to an agent: restart, apply, pause, resume, stop at once, remove. Each says first whom it touches.
 import { html, useState } from "../lib/html.js";
 import { may, whyNot } from "../lib/roles.js";
-import { Button, Dialog, Field, Problem, useAction } from "./basic.js";
+import { Button, Dialog, Field, Problem, useAction, useClose } from "./basic.js";
 import { Confirm, perform } from "./change.js";
 
 export function WorkspaceActions({ workspace, role, onRemoved }) {
@@ -30,10 +30,11 @@ export function WorkspaceActions({ workspace, role, onRemoved }) {
 
 /** The one way to cut a turn: a human's, with a reason that stays in the log. */
 function ForceStop({ workspace, renew, onClose }) {
+  const closeOwn = useClose(onClose);
   const [reason, setReason] = useState("");
   const act = useAction(async () => {
     await perform({ method: "POST", path: `/workspaces/${workspace.id}/force-stop`, body: { reason } }, { done: `${workspace.name} is stopped.`, renew });
-    onClose();
+    closeOwn();
   });
   const submit = (event) => {
     event.preventDefault();

@@ -1,9 +1,8 @@
 // Forms about workspaces: create, move, change name, role and runtime.
 import { html, useState } from "../lib/html.js";
-import { attemptKey } from "../lib/api.js";
 import { below, pathTo } from "../lib/org.js";
-import { Button, Dialog, Field, Problem, useAction } from "./basic.js";
-import { perform } from "./change.js";
+import { Button, Dialog, Field, Problem, useAction, useClose } from "./basic.js";
+import { perform, useAttempt } from "./change.js";
 import { PlanView, usePlan } from "./impact.js";
 
 const RUNS = [
@@ -83,19 +82,27 @@ function RuntimeFields({ form, set, withDefault }) {
 /** What a button does: the thing itself, or asking for it. */
 const orAsk = ({ plan }, words) => (plan?.decision === "hold" ? "Ask for approval" : words);
 
+/** Why a change cannot be asked for yet: its effect is said first. */
+function notPlanned({ plan, error }) {
+  if (error) return "The plan could not be made.";
+  if (!plan) return "Waiting for the plan.";
+  return plan.decision === "deny" ? "The server would refuse this." : null;
+}
+
 const useForm = (initial) => {
   const [form, setForm] = useState({ command: "", image: "", model: "", baseUrl: "", key: "", memory: "", ...initial });
   return [form, (change) => setForm((old) => ({ ...old, ...change }))];
 };
 
 export function CreateWorkspace({ organisation, parent, onClose, onDone }) {
+  const closeOwn = useClose(onClose);
   const [form, set] = useForm({ run: "default", name: "", role: "", parent: parent ?? organisation.root?.id ?? "" });
-  const [key] = useState(attemptKey);
   const body = { name: form.name.trim(), parent_id: form.parent || undefined, role: form.role.trim() || undefined, runtime: runtimeOf(form) };
   const planned = usePlan(form.name.trim() ? { method: "POST", path: "/workspaces", body } : null);
+  const key = useAttempt(body);
   const act = useAction(async () => {
     const made = await perform({ method: "POST", path: "/workspaces", body }, { done: `${body.name} was created.`, renew: ["/workspaces"], key });
-    onClose();
+    closeOwn();
     onDone?.(made);
   });
   const submit = (event) => {
@@ -109,7 +116,7 @@ export function CreateWorkspace({ organisation, parent, onClose, onDone }) {
     <${RuntimeFields} form=${form} set=${set} withDefault=${true} />
     ${form.name.trim() && html`<${PlanView} of=${planned} quiet=${true} />`}
     <${Problem} error=${act.error} />
-    <div class="actions"><${Button} control="create.cancel" onClick=${onClose}>Cancel<//><${Button} control="create.submit" kind="primary" type="submit" busy=${act.busy} why=${!form.name.trim() ? "It needs a name." : planned.plan?.decision === "deny" ? "The server would refuse this." : null}>${orAsk(planned, "Create")}<//></div></form><//>`;
+    <div class="actions"><${Button} control="create.cancel" onClick=${onClose}>Cancel<//><${Button} control="create.submit" kind="primary" type="submit" busy=${act.busy} why=${!form.name.trim() ? "It needs a name." : notPlanned(planned)}>${orAsk(planned, "Create")}<//></div></form><//>`;
 }
 
 function ParentField({ organisation, value, onInput, control, except = new Set() }) {
@@ -120,6 +127,7 @@ function ParentField({ organisation, value, onInput, control, except = new Set()
 
 /** Moves a workspace under another; says whom its agent may then talk to. */
 export function MoveWorkspace({ organisation, id, parent: dropped, onClose }) {
+  const closeOwn = useClose(onClose);
   const workspace = organisation.byId.get(id);
   const except = new Set([id, ...below(organisation, id).map((one) => one.id)]);
   const [parent, setParent] = useState(dropped ?? workspace.parent_id);
@@ -128,9 +136,9 @@ export function MoveWorkspace({ organisation, id, parent: dropped, onClose }) {
   const names = (of) => [organisation.byId.get(of)?.name, ...(organisation.children.get(of) ?? []).filter((one) => one.id !== id).map((one) => one.name)].filter(Boolean);
   const act = useAction(async () => {
     await perform(change, { done: `${workspace.name} is now under ${organisation.byId.get(parent)?.name}.`, renew: ["/workspaces"] });
-    onClose();
+    closeOwn();
   });
-  const why = !change ? "Choose another parent." : planned.error || planned.plan?.decision === "deny" ? "The server would refuse this." : !planned.plan ? "Waiting for the plan." : null;
+  const why = !change ? "Choose another parent." : notPlanned(planned);
   const submit = (event) => {
     event.preventDefault();
     if (!why && !act.busy) act.run();
@@ -146,7 +154,10 @@ export function MoveWorkspace({ organisation, id, parent: dropped, onClose }) {
 const list = (names) => (names.length > 8 ? `${names.slice(0, 8).join(", ")} and ${names.length - 8} more` : names.join(", ") || "nobody");
 
 /** Changes name, role or how the agent runs. */
-export function EditWorkspace({ workspace, onClose }) {
+export function EditWorkspace({ workspace: now, onClose }) {
+  const closeOwn = useClose(onClose);
+  // Compared with what it was opened with: what somebody else changes meanwhile is not changed back.
+  const [workspace] = useState(now);
   const [form, set] = useForm({ name: workspace.name, role: workspace.role ?? "", ...formOf(workspace.runtime_spec) });
   const initial = JSON.stringify(runtimeOf({ command: "", image: "", model: "", baseUrl: "", key: "", memory: "", ...formOf(workspace.runtime_spec) }));
   const body = {};
@@ -159,9 +170,9 @@ export function EditWorkspace({ workspace, onClose }) {
   const planned = usePlan(changed ? change : null);
   const act = useAction(async () => {
     await perform(change, { done: "Saved.", renew: ["/workspaces"] });
-    onClose();
+    closeOwn();
   });
-  const why = !changed ? "Nothing is changed." : planned.plan?.decision === "deny" ? "The server would refuse this." : null;
+  const why = !changed ? "Nothing is changed." : notPlanned(planned);
   const submit = (event) => {
     event.preventDefault();
     if (!why && !act.busy) act.run();

@@ -110,7 +110,7 @@ impl Demo<'_> {
         }
         if !args.once {
             context.output.note(&format!("console:  {url}   (Ctrl-C ends it and removes everything)"));
-            context.output.note(&format!("sign in:  {EMAIL}   password: {password}"));
+            context.output.note(&format!("operator: {EMAIL}   password: {password}"));
             context.output.note(&format!("  portcullis --url {url} login --email {EMAIL}"));
             context.output.note(&format!("  portcullis --url {url} workspace list"));
             context.output.note(&format!("  portcullis --url {url} workspace send researcher 'hello'"));

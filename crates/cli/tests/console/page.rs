@@ -324,7 +324,7 @@ impl Page {
     }
 
     #[track_caller]
-    fn look_at(&self, window: &Value) {
+    pub fn look_at(&self, window: &Value) {
         done("look at a window", self.session.post("/window", json!({"handle": window})));
     }
 

@@ -165,5 +165,6 @@ pub const SCENARIOS: &[Scenario] = scenarios! {
     Claimed settings::colours_follow_the_choice_also_after_a_reload;
     Running writing::a_reply_grows_while_one_looks_and_shows_no_value everywhere;
     Claimed prompts::a_session_that_ended_is_opened_again_over_what_was_typed;
+    Claimed prompts::signing_in_again_in_one_window_opens_the_others_with_what_was_typed;
     Claimed prompts::one_session_that_ended_under_two_questions_asks_once;
 };

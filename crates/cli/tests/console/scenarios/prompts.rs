@@ -72,3 +72,27 @@ pub fn one_session_that_ended_under_two_questions_asks_once(scene: &mut Scene) {
     shows(page, &id, "applied");
     stands(scene, &id, "applied", 1);
 }
+
+pub fn signing_in_again_in_one_window_opens_the_others_with_what_was_typed(scene: &mut Scene) {
+    let page = &scene.page;
+    scene.sign_in();
+    page.see("live");
+    let first = page.window();
+    let second = page.new_window();
+    page.open("/console/secrets");
+    page.control("secrets.first").click();
+    page.control("secret-form.key").fill("API_KEY");
+    page.control("secret-form.value").fill("typed and not saved");
+    end_sessions(scene);
+    page.see("Your session has ended");
+    page.look_at(&first);
+    page.see("Your session has ended");
+    page.control("again.password").fill(PASSWORD);
+    page.control("again.submit").click();
+    page.not_see("Your session has ended");
+    page.look_at(&second);
+    page.not_see("Your session has ended");
+    assert_eq!(page.control("secret-form.value").value(), "typed and not saved");
+    page.control("secret-form.save").click();
+    page.see("API_KEY is saved.");
+}
