@@ -19,6 +19,11 @@ pub trait Cargo: Send + Sized + 'static {
     /// The secret values, in order.
     fn values(&self) -> Vec<&SecretValue>;
 
+    /// What else makes a request another one under the same idempotency key. Never anything of a value.
+    fn mark(&self) -> &'static str {
+        ""
+    }
+
     /// Puts the cargo of an approved plan together again; `None` when the values do not fit.
     fn from_values(values: Vec<SecretValue>) -> Option<Self>;
 }
@@ -68,6 +73,11 @@ impl Cargo for NewPassword {
         Vec::new()
     }
 
+    /// Whether there is one: its hash is another every time.
+    fn mark(&self) -> &'static str {
+        if self.0.is_some() { "with a password" } else { "" }
+    }
+
     fn from_values(_: Vec<SecretValue>) -> Option<Self> {
         None
     }
@@ -90,6 +100,8 @@ pub(crate) struct Prepared {
     pub(crate) pins: Vec<Pin>,
     /// Nothing an agent is given changes: an equal value, a version that is only staged. No restart follows.
     pub(crate) agents_unaffected: bool,
+    /// That is so because values are equal, which is knowledge about them.
+    pub(crate) by_value: bool,
     /// For the approval card: whether the value equals the current one.
     pub(crate) same_as_current: bool,
 }

@@ -1,5 +1,7 @@
 //! The authority as agents and their supervisor see it: runs, turns, messages.
 
+use std::collections::HashSet;
+
 use portcullis_kernel::{
     id::{BootId, MessageId, TurnId, WorkspaceId},
     refusal::Code,
@@ -17,7 +19,7 @@ use crate::{
     mailbox::{self, Claim, Look, TurnEnd},
     question,
     refusal::Refusal,
-    tables::{runs, tasks::TaskFilter, units},
+    tables::{runs, tasks::TaskFilter, turns, units},
     views::{self, CardView, MessagePage, MessageView, RunView, Stretch, TaskPage, TaskView, TurnView},
 };
 
@@ -64,6 +66,11 @@ impl Authority {
     pub async fn restless(&self) -> Result<Restless, Refusal> {
         self.read(|conn, _| Ok(Restless { units: units::restless(conn)?, deliverable: units::deliverable(conn)? }))
             .await
+    }
+
+    /// The turns that are open.
+    pub async fn open_turns(&self) -> Result<HashSet<TurnId>, Refusal> {
+        self.read(|conn, _| Ok(turns::all_running(conn)?.into_iter().map(|turn| turn.id).collect())).await
     }
 
     /// The runs that have not ended.

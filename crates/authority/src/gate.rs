@@ -119,7 +119,9 @@ pub(crate) fn run<A: Act>(cx: &mut Cx<'_>, caller: &Caller, action: A, cargo: A:
         Ok(prepared) => prepared,
         Err(fault) => return attempt.fail(cx, fault),
     };
-    if prepared.agents_unaffected {
+    // Whoever is not let do it must not learn from its effect that a guess is the value.
+    let may_know = matches!(decision, Decision::Allow(_)) && !caller.supposed;
+    if prepared.agents_unaffected && (may_know || !prepared.by_value) {
         attempt.consequences.retain(|consequence| !consequence.needs_intent());
     }
     if cx.meta.dry_run {
@@ -150,7 +152,8 @@ pub(crate) fn run<A: Act>(cx: &mut Cx<'_>, caller: &Caller, action: A, cargo: A:
 }
 
 fn request_digest<C: Cargo>(cx: &Cx<'_>, caller: &Caller, deed: &Deed, cargo: &C) -> Result<[u8; 32], Refusal> {
-    let deed_json = serde_json::to_string(deed).map_err(|e| Refusal::new(Code::Internal).internal(e))?;
+    let mut deed_json = serde_json::to_string(deed).map_err(|e| Refusal::new(Code::Internal).internal(e))?;
+    deed_json.push_str(cargo.mark());
     let principal = caller.subject.principal.to_string();
     Ok(crate::plaintext::request_digest(&cx.core.keys(), &principal, &deed_json, &cargo.values()))
 }

@@ -202,12 +202,13 @@ impl Authority {
         .await
     }
 
-    /// Removes one of the own passkeys.
+    /// Removes one of the own passkeys, in a session that re-authenticated lately: a session that was left open must not
+    /// take the human's way in away.
     pub async fn remove_passkey(&self, meta: Meta, caller: &Caller, id: PasskeyId) -> Result<(), Refusal> {
         let (operator, _) = human(caller)?;
         let caller = caller.clone();
         self.write(meta, move |cx| {
-            facts::recheck(cx, &caller)?;
+            stepped_up(cx, &caller)?;
             if !passkeys::remove(cx.conn, operator, id)? {
                 return Err(Refusal::new(Code::NotFound));
             }
@@ -238,7 +239,7 @@ impl Authority {
         let (row, count) = self.proved(&meta, &used, &challenge, &issued, None, &address).await?;
         self.write(meta, move |cx| {
             use_passkey(cx, &row, count)?;
-            session::open(cx, row.operator, &address, device, By::Passkey(row.id))
+            session::open(cx, row.operator, &address, device, &By::Passkey(row.id))
         })
         .await
     }
@@ -273,7 +274,7 @@ impl Authority {
         let caller = caller.clone();
         self.write(meta, move |cx| {
             use_passkey(cx, &row, count)?;
-            session::step_up(cx, &caller, By::Passkey(row.id))
+            session::step_up(cx, &caller, &By::Passkey(row.id))
         })
         .await
     }
@@ -359,11 +360,17 @@ fn room_for_another(conn: &mut Conn, operator: OperatorId) -> Result<Vec<Passkey
     Ok(known)
 }
 
-fn add(cx: &mut Cx<'_>, caller: &Caller, row: &PasskeyRow) -> Result<(), Refusal> {
+/// Refuses a session that did not re-authenticate lately.
+fn stepped_up(cx: &mut Cx<'_>, caller: &Caller) -> Result<(), Refusal> {
     let (standing, _) = facts::recheck(cx, caller)?;
-    if !matches!(standing, Standing::Operator { stepped_up: true, .. }) {
-        return Err(Refusal::new(Code::StepUpRequired));
+    match standing {
+        Standing::Operator { stepped_up: true, .. } => Ok(()),
+        _ => Err(Refusal::new(Code::StepUpRequired)),
     }
+}
+
+fn add(cx: &mut Cx<'_>, caller: &Caller, row: &PasskeyRow) -> Result<(), Refusal> {
+    stepped_up(cx, caller)?;
     room_for_another(cx.conn, row.operator)?;
     let because = session::record(cx, caller, "passkey.add", json!({"passkey": row.id, "name": row.name}))?;
     let mut writing = Writing::new(cx, because, caller.principal().to_string(), None);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use portcullis_kernel::{
     audit::Entry,
-    deed::SecretScope,
+    deed::{SecretImport, SecretScope},
     id::{ApprovalId, CredentialId, WorkspaceId},
     name::SecretKey,
     operator::Role,
@@ -16,7 +16,8 @@ use portcullis_kernel::{
 use crate::{
     authority::Authority,
     caller::Caller,
-    refusal::Refusal,
+    gate::Meta,
+    refusal::{Answer, Refusal},
     tables::{
         approvals::{self, ApprovalFilter},
         audit::{self, Search},
@@ -68,20 +69,31 @@ impl Authority {
         self.read(move |conn, _| views::version_list(conn, &caller, scope, &key)).await
     }
 
-    /// What an import would do to each key: `add`, `change` or `same`. Compares keyed digests; no value leaves.
+    /// What an import would do to each key: `add`, `change` or `same`. Compares keyed digests; no value leaves. Whoever may
+    /// not import is refused, and whose import would wait for a human is not told which values are the same: that would
+    /// answer guesses.
     pub async fn import_preview(
         &self,
+        request_id: String,
         caller: &Caller,
         scope: SecretScope,
         pairs: Vec<(SecretKey, SecretValue)>,
     ) -> Result<Vec<(SecretKey, &'static str)>, Refusal> {
-        let caller = caller.clone();
-        self.read(move |conn, core| {
-            // Whether a guess equals a value is knowledge about the value: only who may write may ask.
-            views::need(&caller, portcullis_kernel::scope::Scope::SecretsWrite)?;
-            views::import_preview(conn, core, &caller, scope, &pairs)
-        })
-        .await
+        let asker = caller.clone();
+        let (changes, pairs) =
+            self.read(move |conn, core| Ok((views::import_preview(conn, core, &asker, scope, &pairs)?, pairs))).await?;
+        let (keys, values): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+        let meta = Meta { request_id, dry_run: true, ..Meta::default() };
+        let Answer::Plan(plan) = self.perform(caller, meta, SecretImport { scope, keys: keys.clone() }, values).await?
+        else {
+            return Err(Refusal::new(Code::Internal).internal("a dry run that was none"));
+        };
+        if let Some(refusal) = plan.refusal {
+            return Err(refusal);
+        }
+        let tells_equality = plan.decision == "allow" && (caller.is_operator() || caller.confined_to().is_some());
+        let told = |change| if change == views::SAME && !tells_equality { views::CHANGE } else { change };
+        Ok(keys.into_iter().zip(changes.into_iter().map(told)).collect())
     }
 
     /// Organisation tokens, or those of one workspace.
@@ -191,7 +203,7 @@ impl Authority {
             drop(place);
             checked
         });
-        walked.await.map_err(|error| Refusal::new(Code::Internal).internal(error))
+        walked.await.map_err(|error| Refusal::new(Code::Internal).internal(error))?
     }
 
     /// Entries for an export that was performed, in order; `upto` is the size it ends at.

@@ -66,10 +66,15 @@ impl Authority {
         turn: TurnId,
         text: String,
     ) -> Result<(MessageId, String), Refusal> {
-        let caller = caller.clone();
-        let message = self.read(move |conn, _| crate::mailbox::worked_on(conn, &caller, workspace, turn)).await?;
+        let message = self.works_on(caller, workspace, turn).await?;
         let redactor = self.redactor(workspace).await?;
         Ok((message, RedactStream::new().push(&redactor, text.as_bytes())))
+    }
+
+    /// The message that a run works on in a turn; refused when the turn is not its own, or not open any more.
+    pub async fn works_on(&self, caller: &Caller, workspace: WorkspaceId, turn: TurnId) -> Result<MessageId, Refusal> {
+        let caller = caller.clone();
+        self.read(move |conn, _| crate::mailbox::worked_on(conn, &caller, workspace, turn)).await
     }
 
     /// Keys of a workspace's values that are in a text. For the store, never for whoever wrote the text.

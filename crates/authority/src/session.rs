@@ -59,28 +59,49 @@ pub struct Redeemed {
     pub expires_at: Timestamp,
 }
 
+/// A password that was found right, outside of a transaction: an operator, and the hash it was found right against.
+pub(crate) struct Proved {
+    pub(crate) operator: OperatorId,
+    pub(crate) hash: String,
+}
+
+impl Proved {
+    /// Looked at in the transaction that goes by it: a password that was changed meanwhile proves nothing any more.
+    fn stands(&self, cx: &mut Cx<'_>, operator: OperatorId) -> Result<(), Refusal> {
+        let stands = self.operator == operator && operators::has_password(cx.conn, operator, &self.hash)?;
+        if stands { Ok(()) } else { Err(Refusal::new(Code::LoginFailed)) }
+    }
+}
+
 /// By what somebody proved who they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum By {
-    Password,
+    Password(Proved),
+    /// Its count, which moves in the same transaction, says whether it still stands.
     Passkey(PasskeyId),
 }
 
 impl By {
     /// The word in the log.
-    const fn word(self) -> &'static str {
+    const fn word(&self) -> &'static str {
         match self {
-            Self::Password => PASSWORD,
+            Self::Password(_) => PASSWORD,
             Self::Passkey(_) => PASSKEY,
         }
     }
 
     /// Which one, for the log.
-    fn named(self, mut detail: Value) -> Value {
+    fn named(&self, mut detail: Value) -> Value {
         if let Self::Passkey(id) = self {
             detail["passkey"] = json!(id);
         }
         detail
+    }
+
+    fn stands(&self, cx: &mut Cx<'_>, operator: OperatorId) -> Result<(), Refusal> {
+        match self {
+            Self::Password(proved) => proved.stands(cx, operator),
+            Self::Passkey(_) => Ok(()),
+        }
     }
 }
 
@@ -115,8 +136,9 @@ pub(crate) fn open(
     operator: OperatorId,
     address: &str,
     device: Device,
-    by: By,
+    by: &By,
 ) -> Result<Opened, Refusal> {
+    by.stands(cx, operator)?;
     let row = operators::find(cx.conn, operator)?.filter(|row| row.disabled_at.is_none());
     let row = row.ok_or_else(|| Refusal::new(Code::LoginFailed))?;
     let token = PlainToken::generate(TokenKind::Session);
@@ -156,9 +178,12 @@ pub(crate) fn open(
 }
 
 /// Remembers that the session's human re-authenticated. Returns until when it counts.
-pub(crate) fn step_up(cx: &mut Cx<'_>, caller: &Caller, by: By) -> Result<Timestamp, Refusal> {
+pub(crate) fn step_up(cx: &mut Cx<'_>, caller: &Caller, by: &By) -> Result<Timestamp, Refusal> {
     facts::recheck(cx, caller)?;
-    let id = caller.credential.ok_or_else(|| Refusal::new(Code::Unauthenticated))?;
+    let (Principal::Operator(operator), Some(id)) = (caller.principal(), caller.credential) else {
+        return Err(Refusal::new(Code::HumanRequired));
+    };
+    by.stands(cx, operator)?;
     credentials::step_up(cx.conn, id, cx.now.0)?;
     record(cx, caller, "session.step_up", by.named(json!({})))?;
     Ok(cx.now.plus_ms(cx.core.config.step_up_ms))
@@ -248,7 +273,7 @@ pub(crate) fn redeem(cx: &mut Cx<'_>, text: &str, workspace: WorkspaceId) -> Res
 /// Name of the claim that an invited operator chooses a password with.
 pub(crate) const INVITE: &str = "operator invite";
 
-/// The operator that a link is for, as long as both stand. Looked at before a password is hashed as well.
+/// The operator that a link is for, as long as both stand, and whoever issued it. Looked at before a password is hashed as well.
 pub(crate) fn invited(conn: &mut Conn, text: &str, now: Timestamp) -> Result<(CredentialRow, OperatorRow), Refusal> {
     let row = code(conn, text, CredentialKind::Claim, now)?;
     let operator = match row.principal {
@@ -256,7 +281,23 @@ pub(crate) fn invited(conn: &mut Conn, text: &str, now: Timestamp) -> Result<(Cr
         _ => None,
     };
     let operator = operator.filter(|operator| operator.disabled_at.is_none());
-    operator.map(|operator| (row, operator)).ok_or_else(|| Refusal::new(Code::CredentialInvalid))
+    let operator = operator.ok_or_else(|| Refusal::new(Code::CredentialInvalid))?;
+    if !may_invite(conn, &row.created_by)? {
+        return Err(Refusal::new(Code::CredentialRevoked));
+    }
+    Ok((row, operator))
+}
+
+/// Whether who issued a link could issue it now: an enabled owner, or the platform itself.
+fn may_invite(conn: &mut Conn, issuer: &str) -> Result<bool, Refusal> {
+    match issuer.split_once(':').and_then(|(kind, id)| Principal::parse(kind, id)) {
+        Some(Principal::Operator(id)) => {
+            Ok(operators::find(conn, id)?
+                .is_some_and(|issuer| issuer.disabled_at.is_none() && issuer.role == Role::Owner))
+        }
+        Some(Principal::System(_)) => Ok(true),
+        Some(Principal::Agent(_) | Principal::Service(_)) | None => Ok(false),
+    }
 }
 
 /// Sets the password that an invited operator chose. Whatever spoke for it before ends, and its passkeys: who asked for
@@ -273,11 +314,17 @@ pub(crate) fn accept(cx: &mut Cx<'_>, text: &str, password_hash: &str) -> Result
 }
 
 /// Changes the own password. The other sessions end, and links that wait: this one has just shown what they may not know.
-pub(crate) fn change_password(cx: &mut Cx<'_>, caller: &Caller, password_hash: &str) -> Result<u64, Refusal> {
+pub(crate) fn change_password(
+    cx: &mut Cx<'_>,
+    caller: &Caller,
+    current: &Proved,
+    password_hash: &str,
+) -> Result<u64, Refusal> {
     facts::recheck(cx, caller)?;
     let (Principal::Operator(operator), Some(own)) = (caller.principal(), caller.credential) else {
         return Err(Refusal::new(Code::HumanRequired));
     };
+    current.stands(cx, operator)?;
     let ended = credentials::revoke_others(cx.conn, operator, own, cx.now.0)?;
     let lineage = &caller.subject.lineage;
     choose(cx, operator, "password.change", "password", lineage, json!({"ended": ended}), password_hash)?;

@@ -13,9 +13,9 @@ use crate::{
     caller::Caller,
     device::Device,
     facts,
-    gate::Meta,
+    gate::{Cx, Meta},
     refusal::Refusal,
-    session::{self, By, Opened, Redeemed},
+    session::{self, By, Opened, Proved, Redeemed},
     tables::operators,
     vault::{self, PlainToken},
     views,
@@ -39,32 +39,56 @@ impl Authority {
         email: &str,
         address: &str,
         password: String,
-    ) -> Result<OperatorId, Refusal> {
+    ) -> Result<Proved, Refusal> {
         self.slowed(email, address)?;
         let wanted = email.to_owned();
         let found = self.read(move |conn, _| Ok(operators::find_login(conn, &wanted)?)).await?;
         let found = found.filter(|(row, _)| row.disabled_at.is_none());
         let (operator, hash) = found.map_or((None, None), |(row, hash)| (Some(row.id), hash));
         let password = zeroize::Zeroizing::new(password);
-        let right = self.hashing(move || vault::password_verify(&password, hash.as_deref())).await?;
-        match (right, operator) {
-            (Ok(true), Some(operator)) => {
+        let known = hash.clone();
+        let right = self.hashing(move || vault::password_verify(&password, known.as_deref())).await?;
+        match (right, operator, hash) {
+            (Ok(true), Some(operator), Some(hash)) => {
                 self.guard().succeeded(email, address);
-                Ok(operator)
+                Ok(Proved { operator, hash })
             }
-            (Err(error), _) => Err(Refusal::new(Code::Internal).internal(error)),
+            (Err(error), ..) => Err(Refusal::new(Code::Internal).internal(error)),
             _ => {
                 self.guard().failed(email, address, self.now());
-                let from = address.to_owned();
-                let audit_id = self
-                    .write(meta.clone(), move |cx| {
-                        session::login_failed(cx, operator, &from, (session::PASSWORD, None))
-                    })
-                    .await?;
+                Err(self.turned_away(meta, operator, address).await)
+            }
+        }
+    }
+
+    /// Records a password that did not do. Every one is told the same.
+    async fn turned_away(&self, meta: &Meta, operator: Option<OperatorId>, address: &str) -> Refusal {
+        let from = address.to_owned();
+        let recorded =
+            self.write(meta.clone(), move |cx| session::login_failed(cx, operator, &from, (session::PASSWORD, None)));
+        match recorded.await {
+            Ok(audit_id) => {
                 let mut refusal = Refusal::new(Code::LoginFailed);
                 refusal.audit_id = Some(audit_id);
-                Err(refusal)
+                refusal
             }
+            Err(refusal) => refusal,
+        }
+    }
+
+    /// Does what a password was proved for. One that was changed since is turned away as a wrong one is.
+    async fn by_password<T: Send + 'static>(
+        &self,
+        meta: Meta,
+        operator: OperatorId,
+        address: &str,
+        job: impl FnOnce(&mut Cx<'_>) -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        match self.write(meta.clone(), job).await {
+            Err(refusal) if refusal.code == Code::LoginFailed => {
+                Err(self.turned_away(&meta, Some(operator), address).await)
+            }
+            done => done,
         }
     }
 
@@ -77,12 +101,14 @@ impl Authority {
         address: String,
         device: Device,
     ) -> Result<Opened, Refusal> {
-        let operator = self.check_password(&meta, email.as_str(), &address, password).await?;
-        self.write(meta, move |cx| session::open(cx, operator, &address, device, By::Password)).await
+        let proved = self.check_password(&meta, email.as_str(), &address, password).await?;
+        let (operator, from) = (proved.operator, address.clone());
+        let open = move |cx: &mut Cx<'_>| session::open(cx, operator, &from, device, &By::Password(proved));
+        self.by_password(meta, operator, &address, open).await
     }
 
     /// Checks the password of the human of a session, as at the door.
-    async fn prove(&self, meta: &Meta, caller: &Caller, password: String, address: &str) -> Result<(), Refusal> {
+    async fn prove(&self, meta: &Meta, caller: &Caller, password: String, address: &str) -> Result<Proved, Refusal> {
         views::human(caller)?;
         let id = caller.principal().id();
         let email = self
@@ -91,7 +117,7 @@ impl Authority {
                 row.map(|row| row.email).ok_or_else(|| Refusal::new(Code::CredentialRevoked))
             })
             .await?;
-        self.check_password(meta, &email, address, password).await.map(drop)
+        self.check_password(meta, &email, address, password).await
     }
 
     /// Re-authenticates the human of a session. Returns until when it counts.
@@ -102,9 +128,10 @@ impl Authority {
         password: String,
         address: &str,
     ) -> Result<Timestamp, Refusal> {
-        self.prove(&meta, caller, password, address).await?;
-        let caller = caller.clone();
-        self.write(meta, move |cx| session::step_up(cx, &caller, By::Password)).await
+        let proved = self.prove(&meta, caller, password, address).await?;
+        let (caller, operator) = (caller.clone(), proved.operator);
+        let renew = move |cx: &mut Cx<'_>| session::step_up(cx, &caller, &By::Password(proved));
+        self.by_password(meta, operator, address, renew).await
     }
 
     /// Ends a session.
@@ -183,9 +210,10 @@ impl Authority {
         new: String,
         address: &str,
     ) -> Result<u64, Refusal> {
-        self.prove(&meta, caller, current, address).await?;
-        let (caller, hash) = (caller.clone(), self.password_hash(new).await?);
-        self.write(meta, move |cx| session::change_password(cx, &caller, &hash)).await
+        let proved = self.prove(&meta, caller, current, address).await?;
+        let (caller, operator, hash) = (caller.clone(), proved.operator, self.password_hash(new).await?);
+        let change = move |cx: &mut Cx<'_>| session::change_password(cx, &caller, &proved, &hash);
+        self.by_password(meta, operator, address, change).await
     }
 
     /// Hands a minted token to the human who claims it, once.

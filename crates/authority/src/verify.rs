@@ -15,6 +15,7 @@ use crate::{
     core::Keys,
     db::{Conn, DbError, Role, Row, Target, off_runtime},
     params,
+    refusal::Refusal,
     tables::{audit, meta},
     vault,
 };
@@ -41,6 +42,9 @@ pub enum VerifyError {
     /// The log could not be read at all.
     #[error("the log cannot be read: {0}")]
     Unreadable(String),
+    /// The database did not answer, which says nothing of the log.
+    #[error("the log cannot be read: {0}")]
+    Store(DbError),
     /// The key that was pinned is not the log's.
     #[error("the log is signed by another key than the one given")]
     OtherKey,
@@ -48,19 +52,29 @@ pub enum VerifyError {
 
 impl From<DbError> for VerifyError {
     fn from(error: DbError) -> Self {
-        Self::Unreadable(error.to_string())
+        Self::Store(error)
     }
 }
 
 impl VerifyError {
     /// The first entry that is not as it was written, where one can be named.
+    /// What is wrong with the log, in words of our own; the error of a store that did not answer.
+    fn problem(&self) -> Result<String, DbError> {
+        match self {
+            Self::Broken(Broken::Unreadable { seq, .. }) => Ok(format!("entry {seq} cannot be read")),
+            Self::Store(DbError::Shape(_)) => Ok("the log cannot be read: it has not the shape of one".to_owned()),
+            Self::Store(error) => Err(error.clone()),
+            Self::Broken(_) | Self::Unreadable(_) | Self::OtherKey => Ok(self.to_string()),
+        }
+    }
+
     fn first_bad(&self) -> Option<i64> {
         match *self {
             Self::Broken(Broken::Gap { expected, .. }) => Some(expected),
             Self::Broken(Broken::Link { seq } | Broken::Content { seq } | Broken::Unreadable { seq, .. }) => Some(seq),
             Self::Broken(Broken::Tail { size, .. }) => Some(size.saturating_add(1)),
             Self::Broken(Broken::Checkpoint { size }) => Some(size),
-            Self::Broken(Broken::Signature { .. }) | Self::Unreadable(_) | Self::OtherKey => None,
+            Self::Broken(Broken::Signature { .. }) | Self::Unreadable(_) | Self::Store(_) | Self::OtherKey => None,
         }
     }
 }
@@ -84,8 +98,8 @@ pub enum Checked {
     },
 }
 
-/// Verifies the log of a running server against the key it signs with. Blocks.
-pub(crate) fn check(target: &Target, keys: &Keys) -> Checked {
+/// Verifies the log of a running server against the key it signs with. A store that is busy or away is no verdict. Blocks.
+pub(crate) fn check(target: &Target, keys: &Keys) -> Result<Checked, Refusal> {
     let pins = Pins { key: Some(keys.verifier.clone()), checkpoints: Vec::new() };
     let walked = off_runtime(|| {
         let verified = verify_database(target, &pins, &mut |_| {})?;
@@ -95,8 +109,8 @@ pub(crate) fn check(target: &Target, keys: &Keys) -> Checked {
         Ok::<_, VerifyError>((verified, checkpoint))
     });
     match walked {
-        Ok((verified, checkpoint)) => Checked::Sound { verified, checkpoint },
-        Err(error) => Checked::Unsound { first_bad: error.first_bad(), problem: error.to_string() },
+        Ok((verified, checkpoint)) => Ok(Checked::Sound { verified, checkpoint }),
+        Err(error) => Ok(Checked::Unsound { first_bad: error.first_bad(), problem: error.problem()? }),
     }
 }
 
@@ -268,7 +282,7 @@ fn walk_database(
             })
             .collect();
         let first = segments.pop().map(|((start, end), part)| segment(conn, start, end, part, &done, progress));
-        let panicked = |_| Err(VerifyError::Unreadable("a thread ended early".into()));
+        let panicked = |_| Err(VerifyError::Store(DbError::Panicked));
         first
             .into_iter()
             .chain(others.into_iter().map(|other| other.join().unwrap_or_else(panicked)))
@@ -429,6 +443,19 @@ mod tests {
             let verified = scope.spawn(|| verify_database(&db.target, &Pins::default(), &mut |_| {}));
             verified.join().unwrap().map_err(|error| error.to_string())
         })
+    }
+
+    #[test]
+    fn a_store_that_does_not_answer_is_no_verdict_and_its_words_stay_inside() {
+        for error in [DbError::Busy, DbError::Unavailable("PostgreSQL 57P01".into()), DbError::Panicked] {
+            assert_eq!(VerifyError::from(error.clone()).problem(), Err(error));
+        }
+        for error in [
+            VerifyError::from(DbError::Shape("column 3".into())),
+            Broken::Unreadable { seq: 7, problem: "column 3".into() }.into(),
+        ] {
+            assert!(!error.problem().unwrap().contains("column 3"));
+        }
     }
 
     #[test]

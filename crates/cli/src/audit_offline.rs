@@ -44,6 +44,9 @@ pub async fn run(context: &Context, args: &AuditVerifyArgs) -> Result<Exit, Erro
         Err(VerifyError::Unreadable(text)) => {
             Err(Error::new(Exit::NotVerified, format!("the log cannot be verified: {text}")))
         }
+        Err(VerifyError::Store(error)) => {
+            Err(Error::new(Exit::NotVerified, format!("the log cannot be verified: {error}")))
+        }
         Err(error) => Err(Error::new(Exit::NotVerified, error.to_string())
             .hint("keep a copy of the log as it is; compare with an export or a checkpoint saved elsewhere")),
     }

@@ -28,6 +28,9 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 /// How often replies that are being written are shown at most.
 const WRITING_EVERY: Duration = Duration::from_millis(150);
 
+/// So many of them at once: each may be as long as a reply.
+const WRITING_BATCH: usize = 32;
+
 struct Listener {
     authority: Authority,
     live: Arc<Live>,
@@ -78,8 +81,11 @@ impl Listener {
             return None;
         }
         writing.mark_unchanged();
-        let (replies, shown) = self.live.written_after(self.shown);
+        let (replies, shown, more) = self.live.written_after(self.shown, WRITING_BATCH);
         self.shown = shown;
+        if more {
+            writing.mark_changed();
+        }
         if replies.is_empty() {
             return None;
         }

@@ -2,12 +2,12 @@
 //! and rebuilt from what comes next; nothing is decided from its absence.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
 
-use portcullis_kernel::id::{BootId, MessageId, WorkspaceId};
+use portcullis_kernel::id::{BootId, MessageId, TurnId, WorkspaceId};
 use tokio::sync::{Notify, watch};
 
 /// When a working loop was last heard, and what it said.
@@ -29,8 +29,10 @@ const WELL_BELOW: f64 = 0.1;
 /// A reply that is being written, as far as it may be shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SoFar {
-    /// In whose turn.
+    /// By whose agent.
     pub(crate) workspace: WorkspaceId,
+    /// In which turn.
+    pub(crate) turn: TurnId,
     /// The message it answers.
     pub(crate) message: MessageId,
     /// All of it until now.
@@ -98,9 +100,25 @@ impl Live {
         self.written.send_replace(change);
     }
 
-    /// The turn has ended: what was written is the reply, or nothing.
-    pub(crate) fn wrote(&self, workspace: WorkspaceId) {
-        self.replies.lock().unwrap_or_else(PoisonError::into_inner).of.remove(&workspace);
+    /// The turn has ended: what was written is the reply, or nothing. That of a later turn stays.
+    pub(crate) fn wrote(&self, workspace: WorkspaceId, turn: TurnId) {
+        let mut replies = self.replies.lock().unwrap_or_else(PoisonError::into_inner);
+        if replies.of.get(&workspace).is_some_and(|(_, reply)| reply.turn == turn) {
+            replies.of.remove(&workspace);
+        }
+    }
+
+    /// The turns whose replies are being written, as far as is known.
+    pub(crate) fn written_in(&self) -> Vec<(WorkspaceId, TurnId)> {
+        let replies = self.replies.lock().unwrap_or_else(PoisonError::into_inner);
+        replies.of.iter().map(|(workspace, (_, reply))| (*workspace, reply.turn)).collect()
+    }
+
+    /// Takes back what was written in turns that are not open any more. `before` is what was being written when it was
+    /// looked which are open: what began since is of a turn that was opened since.
+    pub(crate) fn ended(&self, before: Vec<(WorkspaceId, TurnId)>, open: &HashSet<TurnId>) {
+        let over = before.into_iter().filter(|(_, turn)| !open.contains(turn));
+        over.for_each(|(workspace, turn)| self.wrote(workspace, turn));
     }
 
     /// Tells the number of the last change of any reply.
@@ -108,24 +126,75 @@ impl Live {
         self.written.subscribe()
     }
 
-    /// Replies that have changed after this change, and the number to ask with next.
-    pub(crate) fn written_after(&self, change: u64) -> (Vec<SoFar>, u64) {
+    /// The replies that have changed after this change, the longest ago first and at most `limit` of them; the number to
+    /// ask with next, and whether there are more.
+    pub(crate) fn written_after(&self, change: u64, limit: usize) -> (Vec<SoFar>, u64, bool) {
         let replies = self.replies.lock().unwrap_or_else(PoisonError::into_inner);
-        let newer = replies.of.values().filter(|(at, _)| *at > change).map(|(_, reply)| reply.clone());
-        (newer.collect(), replies.changes)
+        let mut newer: Vec<_> = replies.of.values().filter(|(at, _)| *at > change).collect();
+        newer.sort_unstable_by_key(|(at, _)| *at);
+        let more = newer.len() > limit;
+        newer.truncate(limit);
+        let reached = newer.last().filter(|_| more).map_or(replies.changes, |(at, _)| *at);
+        (newer.into_iter().map(|(_, reply)| reply.clone()).collect(), reached, more)
     }
 
     /// Forgets a workspace that is gone.
     pub fn forget(&self, workspace: WorkspaceId) {
         self.pulses.lock().unwrap_or_else(PoisonError::into_inner).remove(&workspace);
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&workspace);
-        self.wrote(workspace);
+        self.replies.lock().unwrap_or_else(PoisonError::into_inner).of.remove(&workspace);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn reply(n: usize) -> SoFar {
+        let id = format!("01890a5d-ac96-774b-bcce-{n:012}");
+        SoFar {
+            workspace: id.parse().unwrap(),
+            turn: id.parse().unwrap(),
+            message: id.parse().unwrap(),
+            text: n.to_string(),
+        }
+    }
+
+    #[test]
+    fn replies_come_in_bursts_and_each_comes() {
+        let live = Live::default();
+        (0..70).for_each(|n| live.writes(reply(n)));
+        let (mut seen, mut bursts, mut shown) = (Vec::new(), Vec::new(), 0);
+        loop {
+            let (replies, reached, more) = live.written_after(shown, 32);
+            bursts.push(replies.len());
+            seen.extend(replies);
+            shown = reached;
+            if !more {
+                break;
+            }
+        }
+        assert_eq!(bursts, [32, 32, 6]);
+        assert_eq!(seen, (0..70).map(reply).collect::<Vec<_>>());
+        assert_eq!(live.written_after(shown, 32), (Vec::new(), shown, false));
+    }
+
+    #[test]
+    fn what_was_written_in_a_turn_that_ended_is_taken_back_and_nothing_else() {
+        let live = Live::default();
+        (0..3).for_each(|n| live.writes(reply(n)));
+        let before = live.written_in();
+        let open = HashSet::from([reply(1).turn]);
+        // The next turn of one of them began after it was looked.
+        let next = SoFar { turn: reply(9).turn, ..reply(2) };
+        live.writes(next.clone());
+        live.ended(before, &open);
+        assert_eq!(live.written_after(0, 32).0, [reply(1), next.clone()]);
+        live.wrote(next.workspace, reply(2).turn);
+        assert_eq!(live.written_in().len(), 2);
+        live.wrote(next.workspace, next.turn);
+        assert_eq!(live.written_in(), [(reply(1).workspace, reply(1).turn)]);
+    }
 
     #[test]
     fn trouble_begins_at_half_and_ends_below_a_tenth() {

@@ -99,6 +99,17 @@ fn a_page_names_who_and_what_its_ids_are_also_those_that_are_gone() {
         told.sort_unstable();
         assert_eq!(told, ["a program", "a token", "concierge", "owner@example.org", "short-lived"]);
         assert_eq!((&names[&target], &names[&token]), (&json!("short-lived"), &json!("a token")));
+        // Where people are reached is for people.
+        let program = world.admin().get("/audit?limit=500").await;
+        let mut told: Vec<_> = program.status(200).json["names"].as_object().expect("names").values().collect();
+        told.sort_unstable_by_key(|name| name.as_str());
+        assert_eq!(told, ["a program", "a token", "concierge", "short-lived"]);
+        let events = world.audit(&format!("workspace_id={target}")).await;
+        let done = events.iter().find(|event| event["subject"]["kind"] == "operator").expect("an entry")["id"].clone();
+        let path = format!("/audit/entries/{done}");
+        let names = owner.get(&path).await.status(200).json["names"].to_string();
+        assert!(names.contains("owner@example.org") && names.contains("short-lived"), "{names}");
+        assert_eq!(world.admin().get(&path).await.status(200).json["names"], json!({&target: "short-lived"}));
         let one = owner.get("/audit?limit=1").await;
         assert_eq!(one.status(200).json["names"].as_object().map(serde_json::Map::len), Some(1), "{}", one.text);
         world
@@ -184,6 +195,15 @@ fn the_whole_log_is_walked_and_the_first_bad_entry_is_named() {
         let (one, two) = tokio::join!(world.authority.verify_audit(&caller), world.authority.verify_audit(&caller));
         assert!(one.is_ok());
         assert_eq!(two.expect_err("a second walk").code, Code::Busy);
+
+        // A store that does not answer says nothing of the log, and nothing of itself.
+        world.db.run("ALTER TABLE checkpoints RENAME TO elsewhere");
+        let away = owner.get("/audit/verify").await;
+        away.refused(503, "STORE_UNAVAILABLE");
+        for word in ["checkpoints", "relation", "no such", "SQLite", "PostgreSQL", "verified"] {
+            assert!(!away.text.contains(word), "{}", away.text);
+        }
+        world.db.run("ALTER TABLE elsewhere RENAME TO checkpoints");
 
         let last = world.db.integer("SELECT MAX(seq) FROM audit");
         let unsound = async |how: String, back: String, first_bad: Value| {

@@ -77,6 +77,8 @@ fn a_passkey_opens_a_session_and_renews_it() {
             assert_eq!(fresh.get("/auth/session").await.status(200).json["step_up_until"], Value::Null);
             // It is a sign-in like any other: what needs a re-authentication still does.
             fresh.post("/auth/passkeys/begin", json!({})).await.refused(403, "STEP_UP_REQUIRED");
+            let path = format!("/auth/passkeys/{}", added.member("id"));
+            untouched(&world, 0, fresh.delete(&path)).await.refused(403, "STEP_UP_REQUIRED");
             let renewed = step_up(&fresh, &mut device).await;
             assert!(renewed.status(200).json["step_up_until"].is_string());
             fresh.post("/auth/passkeys/begin", json!({})).await.status(200);

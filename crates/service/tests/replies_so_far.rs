@@ -6,7 +6,7 @@
 mod probe;
 mod world;
 
-use portcullis_authority::Config;
+use portcullis_authority::{Config, Ended};
 use probe::Events;
 use serde_json::{Value, json};
 use world::{Actor, Answer, World, each_engine};
@@ -97,6 +97,62 @@ fn only_the_run_that_has_the_turn_shows_it_and_only_so_much() {
         let end = json!({"state": "failed", "error": "no"});
         agent.post(&format!("/workspaces/{id}/turns/{turn}/end"), end).await.status(200);
         show(&agent, &id, &turn, "x\n").await.refused(404, "TURN_NOT_FOUND");
+        world
+    });
+}
+
+/// What somebody is shown first who begins to listen, and then sees a message arrive.
+async fn first_of_a_later_listener(world: &World, id: &str) -> String {
+    let mut later = Events::open(&world.owner(), "/events").await;
+    world.owner().post(&format!("/workspaces/{id}/messages"), json!({"text": "again"})).await.status(202);
+    later.next().await.expect("an event").name
+}
+
+#[test]
+fn it_is_gone_when_the_turn_ends_without_its_agent() {
+    each_engine(Config::default(), async |world| {
+        for cause in ["exited", "force_stop", "remove"] {
+            let (id, agent, turn, _) = in_a_turn(&world).await;
+            show(&agent, &id, &turn, "one line\n").await.status(200);
+            assert_eq!(first_of_a_later_listener(&world, &id).await, "turn.progress");
+            let runs = world.owner().get(&format!("/workspaces/{id}/runs")).await;
+            let boot = runs.status(200).json[0]["boot_id"].as_str().expect("a boot").parse().expect("a boot");
+            let (cause, crash) = (cause.to_owned(), cause == "exited");
+            let end = Ended { crash, hopeless: false, cause, code: None, signal: None, detail: None };
+            world.authority.end_run(boot, end).await.expect("an end");
+            // Whoever ends a run says so by a commit, and that is looked at a moment later.
+            let until = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
+            while first_of_a_later_listener(&world, &id).await == "turn.progress" {
+                assert!(tokio::time::Instant::now() < until, "it is still shown");
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+            show(&agent, &id, &turn, "more\n").await.refused(409, "NOT_REGISTERED");
+            world.owner().delete(&format!("/workspaces/{id}")).await.status(200);
+        }
+        world
+    });
+}
+
+#[test]
+fn of_many_that_are_written_at_once_each_is_shown() {
+    each_engine(Config::default(), async |world| {
+        let mut wanted = std::collections::BTreeSet::new();
+        for n in 0..40 {
+            let id = world.workspace(&format!("writer-{n}")).await;
+            let agent = world.agent_of(&id).await;
+            agent.post("/registry/register", json!({"id": id})).await.status(200);
+            world.owner().post(&format!("/workspaces/{id}/messages"), json!({"text": "write"})).await.status(202);
+            let claim = agent.post(&format!("/workspaces/{id}/inbox/claim"), json!({"wait_s": 0})).await;
+            let turn = claim.status(200).json["turn"]["id"].as_str().expect("a turn").to_owned();
+            show(&agent, &id, &turn, "one line\n").await.status(200);
+            wanted.insert(id);
+        }
+        // More than one burst, and nothing happens between them that would wake the stream.
+        let mut later = Events::open(&world.owner(), "/events").await;
+        while !wanted.is_empty() {
+            let shown = grown(&mut later).await;
+            assert!(wanted.remove(shown["workspace_id"].as_str().expect("an id")), "{shown}: twice");
+        }
         world
     });
 }

@@ -5,6 +5,7 @@
 mod world;
 
 use portcullis_authority::Config;
+use portcullis_kernel::operator::Role;
 use reqwest::Method;
 use serde_json::{Value, json};
 use world::{ADMIN, Actor, Answer, World, each_engine};
@@ -315,6 +316,28 @@ fn an_import_is_previewed_without_values_and_put_whole() {
         // To the root agent an equal value looks like any other: its guess is not answered.
         let guess = world.admin().post(&at(&own, "/import"), file("env", env, false)).await;
         assert_eq!(guess.status(200).json["counts"], json!({"add": 1, "change": 2, "same": 0}), "{}", guess.text);
+        // Nor to a program whose import would wait; the agent itself has the value.
+        let service = world.bearer(&world.org_token(&owner, json!({"name": "a program"})).await);
+        let guess = service.post(&at(&own, "/import"), file("env", env, false)).await;
+        assert_eq!(guess.status(200).json["counts"], json!({"add": 1, "change": 2, "same": 0}), "{}", guess.text);
+        let agent = world.agent_of(&own).await;
+        let asked = agent.post(&at(&own, "/import"), file("env", env, false)).await;
+        assert_eq!(asked.status(200).json["counts"], json!({"add": 1, "change": 1, "same": 1}), "{}", asked.text);
+        // Whoever may not import there is told nothing.
+        let auditor = world.operator("auditor@example.org", Role::Auditor, &[]).await;
+        let member = world.operator("member@example.org", Role::Member, &[]).await;
+        let own_root = world.agent_of(&world.root()).await;
+        for (actor, workspace, code) in [
+            (&auditor, own.as_str(), "ROLE_REQUIRED"),
+            (&member, &world.root(), "ROLE_REQUIRED"),
+            (&world.admin(), &world.root(), "CONCIERGE_SELF_WRITE_BLOCKED"),
+            (&own_root, &world.root(), "CONCIERGE_SELF_WRITE_BLOCKED"),
+        ] {
+            let (refused, changed) =
+                world.changed(actor.post(&at(workspace, "/import"), file("env", env, false))).await;
+            refused.refused(403, code);
+            assert!(changed.is_empty(), "{changed:?}");
+        }
         for (bad, code) in [("GOOD=x\nPATH=/bin\n", "KEY_FORBIDDEN"), ("GOOD=x\nno equals sign\n", "IMPORT_INVALID")] {
             let (answer, changed) = world.changed(owner.post(&at(&own, "/import"), file("env", bad, true))).await;
             answer.refused(422, code);

@@ -4,8 +4,8 @@
 mod probe;
 mod world;
 
-use portcullis_authority::Config;
-use portcullis_kernel::operator::Role;
+use portcullis_authority::{Answer as Answered, Config, Meta};
+use portcullis_kernel::{deed::OperatorInvite, operator::Role};
 use probe::state;
 use serde_json::{Value, json};
 use world::{Actor, World, each_engine};
@@ -271,6 +271,119 @@ fn people_change_their_own_password_and_their_other_sessions_end() {
         }
         let slowed = one.post("/auth/password", change(CHOSEN, "another password then"));
         untouched(&world, 0, slowed).await.refused(429, "LOGIN_RATE_LIMITED");
+        world
+    });
+}
+
+#[test]
+fn a_password_that_changed_while_it_was_looked_at_proves_nothing() {
+    each_engine(Config::default(), async |world| {
+        let email = "somebody@example.org";
+        let session = world.operator(email, Role::Member, &[]).await;
+        // The same password under another salt: it is the hash that counts.
+        let twin = async |n: usize| {
+            let other = format!("twin-{n}@example.org");
+            world.create_operator(&other, Role::Member, &[]).await;
+            format!(
+                "UPDATE operators SET password_hash = (SELECT password_hash FROM operators WHERE email = '{other}') \
+                 WHERE email = '{email}'"
+            )
+        };
+        let login = json!({"email": email, "password": world::PASSWORD});
+        let change = json!({"password": world::PASSWORD, "new_password": CHOSEN});
+        for (n, (actor, path, body)) in [
+            (world.nobody(), "/auth/login", login.clone()),
+            (session.clone(), "/auth/step-up", json!({"password": world::PASSWORD})),
+            (session.clone(), "/auth/password", change),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let changes = twin(n).await;
+            let failed = world.audit("event=session.login.refused").await.len();
+            // Whoever comes now waits until these are done, and has looked the hash up before.
+            let queue: Vec<_> = (0..32)
+                .map(|_| {
+                    let authority = world.authority.clone();
+                    tokio::spawn(async move { authority.hash_password(CHOSEN.to_owned()).await.is_ok() })
+                })
+                .collect();
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            let asked = tokio::spawn(async move { actor.post(path, body).await });
+            tokio::time::sleep(std::time::Duration::from_millis(90)).await;
+            world.db.run(&changes);
+            let answer = asked.await.expect("an answer");
+            answer.refused(401, "LOGIN_FAILED");
+            assert!(answer.json["audit_id"].is_i64(), "{path}: {}", answer.text);
+            assert_eq!(world.audit("event=session.login.refused").await.len(), failed + 1, "{path}");
+            for hashed in queue {
+                assert!(hashed.await.expect("a hash"));
+            }
+        }
+        assert_eq!(sessions(&session).await.len(), 1, "none was opened");
+        world.nobody().post("/auth/login", login).await.status(200);
+        world
+    });
+}
+
+#[test]
+fn an_invitation_dies_with_whoever_issued_it() {
+    each_engine(Config::default(), async |world| {
+        let owner = world.owner();
+        world.create_operator("forgetful@example.org", Role::Owner, &[]).await;
+        let id = listed(&world, "forgetful@example.org").await["id"].as_str().expect("an id").to_owned();
+        let issuer = world.operator("issuer@example.org", Role::Owner, &[]).await;
+        let issuers = listed(&world, "issuer@example.org").await["id"].as_str().expect("an id").to_owned();
+        let change = async |body: Value| owner.patch(&format!("/operators/{issuers}"), body).await.status(200).status;
+        let accept = |token: &str| {
+            let (nobody, body) = (world.nobody(), json!({"token": token, "password": CHOSEN}));
+            async move { nobody.post("/auth/accept", body).await }
+        };
+        let invite = async |issuer: &Actor| {
+            let link = issuer.post(&format!("/operators/{id}/invite"), json!({})).await;
+            link.status(201).member("invite_token")
+        };
+        // Not an owner any more at that moment; of an owner the link is good.
+        let link = invite(&issuer).await;
+        change(json!({"role": "approver"})).await;
+        untouched(&world, 0, accept(&link)).await.refused(401, "CREDENTIAL_REVOKED");
+        change(json!({"role": "owner"})).await;
+        accept(&link).await.status(200);
+        // Disabled: both kinds of link are gone, also when it is enabled again.
+        let link = invite(&issuer).await;
+        let new = json!({"email": "new@example.org", "role": "owner"});
+        let first = issuer.post("/operators", new).await.status(201).member("invite_token");
+        change(json!({"disabled": true})).await;
+        for link in [&link, &first] {
+            untouched(&world, 0, accept(link)).await.refused(401, "CREDENTIAL_REVOKED");
+        }
+        change(json!({"disabled": false})).await;
+        for link in [&link, &first] {
+            untouched(&world, 0, accept(link)).await.refused(401, "CREDENTIAL_REVOKED");
+        }
+        // What others issued stands, and so does what the platform issued at its console.
+        accept(&invite(&owner).await).await.status(200);
+        let deed = OperatorInvite { operator: id.parse().expect("an id") };
+        let issued = world.authority.perform_at_console(Meta::default(), deed, ()).await;
+        let Ok(Answered::Done(issued)) = issued else { panic!("no link") };
+        accept(issued.value.token.expect("a link").expose()).await.status(200);
+        world
+    });
+}
+
+#[test]
+fn with_and_without_a_password_are_two_requests() {
+    each_engine(Config::default(), async |world| {
+        let with = |email: &str| json!({"email": email, "role": "member", "password": CHOSEN});
+        let without = |email: &str| json!({"email": email, "role": "member"});
+        let actor = |key: &str| world.owner().with("idempotency-key", key);
+        let (one, two) = ("one@example.org", "two@example.org");
+        for (key, body, other) in [("first", without(one), with(one)), ("second", with(two), without(two))] {
+            let made = actor(key).post("/operators", body.clone()).await;
+            untouched(&world, 0, actor(key).post("/operators", other)).await.refused(422, "IDEMPOTENCY_KEY_REUSED");
+            let again = actor(key).post("/operators", body).await;
+            assert_eq!(again.status(201).member("id"), made.status(201).member("id"));
+        }
         world
     });
 }

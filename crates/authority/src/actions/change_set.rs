@@ -59,7 +59,8 @@ fn prepare_line(
         ChangeOp::Rollback { to_version: version } | ChangeOp::Activate { version } => {
             check_key(change.scope, &change.key)?;
             let (row, mut prepared) = prepare_existing(cx, change.scope, &change.key, change.base, &["live"])?;
-            prepared.agents_unaffected = same_digest(cx, change.scope, &change.key, &row, *version)?;
+            prepared.by_value = same_digest(cx, change.scope, &change.key, &row, *version)?;
+            prepared.agents_unaffected = prepared.by_value;
             Ok(prepared)
         }
     }
@@ -83,6 +84,7 @@ impl Act for SecretChangeSet {
             }
             let one = prepare_line(cx, change, &mut rest).map_err(|fault| named(fault, &change.key))?;
             all.agents_unaffected &= one.agents_unaffected;
+            all.by_value |= one.by_value;
             all.pins.extend(one.pins);
         }
         if rest.next().is_some() {

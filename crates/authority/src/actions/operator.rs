@@ -145,7 +145,9 @@ impl Act for OperatorUpdate {
             match deed.disabled {
                 Some(true) => {
                     row.disabled_at = Some(now);
-                    credentials::revoke_principal(w.conn(), Principal::Operator(row.id), "operator_disabled", now)?;
+                    let operator = Principal::Operator(row.id);
+                    credentials::revoke_principal(w.conn(), operator, "operator_disabled", now)?;
+                    credentials::revoke_invites_by(w.conn(), operator, now)?;
                 }
                 Some(false) => row.disabled_at = None,
                 None => {}

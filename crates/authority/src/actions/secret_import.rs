@@ -40,6 +40,7 @@ impl Act for SecretImport {
             let one = prepare_put(cx, self.scope, key, Base::Any, value, true).map_err(|fault| named(fault, key))?;
             new += i64::from(one.pins.iter().any(|pin| pin.state == "absent" || pin.state == "deleted"));
             all.agents_unaffected &= one.agents_unaffected;
+            all.by_value |= one.by_value;
             all.same_as_current &= one.same_as_current;
             all.pins.extend(one.pins);
         }

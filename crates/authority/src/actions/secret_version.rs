@@ -27,7 +27,7 @@ impl Act for SecretRollback {
         check_key(self.scope, &self.key)?;
         let (row, mut prepared) = prepare_existing(cx, self.scope, &self.key, self.base, &["live", "deleted"])?;
         let same = same_digest(cx, self.scope, &self.key, &row, self.to_version)?;
-        (prepared.agents_unaffected, prepared.same_as_current) = (same, same);
+        (prepared.agents_unaffected, prepared.by_value, prepared.same_as_current) = (same, same, same);
         Ok(prepared)
     }
 
@@ -51,7 +51,7 @@ impl Act for SecretActivate {
             return Err(Fault::code(Code::VersionNotFound));
         }
         let same = same_digest(cx, self.scope, &self.key, &row, self.version)?;
-        (prepared.agents_unaffected, prepared.same_as_current) = (same, same);
+        (prepared.agents_unaffected, prepared.by_value, prepared.same_as_current) = (same, same, same);
         Ok(prepared)
     }
 

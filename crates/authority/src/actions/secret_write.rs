@@ -82,6 +82,7 @@ pub(crate) fn prepare_put(
     Ok(Prepared {
         pins: vec![pin(scope, key, row.as_ref())],
         agents_unaffected: same || !activate,
+        by_value: same && activate,
         same_as_current: same,
     })
 }

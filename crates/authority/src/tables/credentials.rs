@@ -224,6 +224,15 @@ pub(crate) fn revoke_invites(conn: &mut Conn, operator: OperatorId, now: i64) ->
     )
 }
 
+/// Revokes the links that an operator issued for others.
+pub(crate) fn revoke_invites_by(conn: &mut Conn, issuer: Principal, now: i64) -> Result<u64, DbError> {
+    conn.execute(
+        "/* credential_revoke_invites_by */ UPDATE credentials SET revoked_at = $2, revoked_why = 'operator_disabled' \
+         WHERE created_by = $1 AND principal_kind = 'operator' AND kind = 'claim' AND revoked_at IS NULL",
+        params![issuer.to_string().as_str(), now],
+    )
+}
+
 /// Revokes everything that speaks for an operator but for one session.
 pub(crate) fn revoke_others(
     conn: &mut Conn,

@@ -57,6 +57,15 @@ pub(crate) fn find_login(conn: &mut Conn, email: &str) -> Result<Option<(Operato
         .transpose()
 }
 
+/// Whether this is still the hash of an operator's password.
+pub(crate) fn has_password(conn: &mut Conn, id: OperatorId, hash: &str) -> Result<bool, DbError> {
+    let row = conn.query_opt(
+        "/* operator_has_password */ SELECT id FROM operators WHERE id = $1 AND password_hash = $2",
+        params![id.to_string().as_str(), hash],
+    )?;
+    Ok(row.is_some())
+}
+
 pub(crate) fn list(conn: &mut Conn) -> Result<Vec<OperatorRow>, DbError> {
     let rows = conn.query(
         "/* operator_list */ SELECT id, email, role, groups_json, created_at, disabled_at, password_hash, last_login_at FROM operators ORDER BY created_at, id LIMIT 1000",

@@ -46,8 +46,8 @@ pub struct AuditEntry {
     pub rule_texts: BTreeMap<String, String>,
 }
 
-/// What people call the things that the entries name.
-fn names(conn: &mut Conn, entries: &[Entry]) -> Result<BTreeMap<String, String>, Refusal> {
+/// What people call the things that the entries name. The addresses of people are for people.
+fn names(conn: &mut Conn, caller: &Caller, entries: &[Entry]) -> Result<BTreeMap<String, String>, Refusal> {
     let mut names = BTreeMap::new();
     for Entry { event, .. } in entries {
         let workspace = event.workspace_id.as_deref().unwrap_or_default();
@@ -57,7 +57,7 @@ fn names(conn: &mut Conn, entries: &[Entry]) -> Result<BTreeMap<String, String>,
             ("workspace", workspace),
         ];
         for (kind, id) in named {
-            if names.contains_key(id) {
+            if names.contains_key(id) || (kind == "operator" && !caller.is_operator()) {
                 continue;
             }
             let name = match kind {
@@ -99,14 +99,18 @@ pub(crate) fn audit_page(conn: &mut Conn, caller: &Caller, mut search: Search) -
     let entries = audit::search(conn, &search)?;
     let full = entries.len() as i64 == search.limit;
     let next_after = entries.last().map(|entry| entry.seq).filter(|_| full);
-    Ok(AuditPage { events: entries.iter().map(entry_json).collect(), next_after, names: names(conn, &entries)? })
+    Ok(AuditPage {
+        events: entries.iter().map(entry_json).collect(),
+        next_after,
+        names: names(conn, caller, &entries)?,
+    })
 }
 
 pub(crate) fn audit_entry(conn: &mut Conn, core: &Core, caller: &Caller, seq: i64) -> Result<AuditEntry, Refusal> {
     audit_reader(caller)?;
     let entry = audit::at(conn, seq)?.ok_or_else(|| Refusal::new(Code::NotFound))?;
     let rule_texts = rule_texts(conn, core, caller, &entry.event.rule)?;
-    let names = names(conn, std::slice::from_ref(&entry))?;
+    let names = names(conn, caller, std::slice::from_ref(&entry))?;
     Ok(AuditEntry { entry: entry_json(&entry), names, rule_texts })
 }
 

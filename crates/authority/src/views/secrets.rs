@@ -351,13 +351,23 @@ pub(crate) fn token_fits(
     Ok(row.is_some_and(|row| row.kind == CredentialKind::Workspace && row.workspace_id == Some(workspace)))
 }
 
+/// An import would put a key that has no value.
+pub(crate) const ADD: &str = "add";
+/// An import would put another value, or so it is told.
+pub(crate) const CHANGE: &str = "change";
+/// An import would put the value that is there.
+pub(crate) const SAME: &str = "same";
+
+/// What an import would do to each key, whoever asks: not to be told as it is.
 pub(crate) fn import_preview(
     conn: &mut Conn,
     core: &crate::core::Core,
     caller: &Caller,
     scope: SecretScope,
     pairs: &[(SecretKey, portcullis_kernel::secret::SecretValue)],
-) -> Result<Vec<(SecretKey, &'static str)>, Refusal> {
+) -> Result<Vec<&'static str>, Refusal> {
+    // Whether a guess equals a value is knowledge about the value: only who may write may ask.
+    need(caller, Scope::SecretsWrite)?;
     match scope {
         SecretScope::Workspace(id) => {
             in_sight(caller, id)?;
@@ -365,21 +375,19 @@ pub(crate) fn import_preview(
         }
         SecretScope::Organisation => unconfined(caller)?,
     }
-    // To tell an agent whether its guess equals a value would be an oracle; a human asks before importing.
-    let tells_equality = caller.is_operator() || caller.confined_to().is_some();
     let keys = core.keys();
     let mut changes = Vec::with_capacity(pairs.len());
     for (key, value) in pairs {
         let row = secrets::find(conn, scope, key.as_str())?.filter(|row| row.state == "live");
         let change = match row.and_then(|row| row.active) {
-            None => "add",
+            None => ADD,
             Some(active) => {
                 let stored = versions::digest(conn, &scope.as_text(), key.as_str(), active)?;
                 let equal = stored.is_some_and(|stored| stored == crate::plaintext::digest(&keys, scope, key, value));
-                if equal && tells_equality { "same" } else { "change" }
+                if equal { SAME } else { CHANGE }
             }
         };
-        changes.push((key.clone(), change));
+        changes.push(change);
     }
     Ok(changes)
 }

@@ -207,8 +207,11 @@ async fn progress(call: Call) -> Result<Response, Refusal> {
     if input.reply.len() > PROGRESS_BYTES_MAX || input.reply.contains('\0') {
         return Err(Refusal::because(Code::InvalidField, "`reply` has at most 65536 bytes here, and no NUL"));
     }
-    let (message, text) = call.app.authority.reply_so_far(call.caller()?, workspace, turn, input.reply).await?;
-    call.app.live.writes(SoFar { workspace, message, text });
+    let (caller, authority, live) = (call.caller()?, &call.app.authority, &call.app.live);
+    let (message, text) = authority.reply_so_far(caller, workspace, turn, input.reply).await?;
+    live.writes(SoFar { workspace, turn, message, text });
+    // Whoever ended the turn meanwhile found nothing to take back.
+    authority.works_on(caller, workspace, turn).await.inspect_err(|_| live.wrote(workspace, turn))?;
     ok(&json!({"status": "shown"}))
 }
 
@@ -225,7 +228,7 @@ async fn end_turn(call: Call) -> Result<Response, Refusal> {
     }
     let (caller, authority) = (call.caller()?, &call.app.authority);
     authority.end_turn(call.meta.clone(), caller, id, turn, end, text).await?;
-    call.app.live.wrote(id);
+    call.app.live.wrote(id, turn);
     let (boot, _) = authority.pulse(caller, id).await?;
     call.app.live.heard(id, boot, None);
     ok(&json!({"status": "recorded"}))

@@ -295,7 +295,7 @@ async fn import(call: Call) -> Result<Response, Refusal> {
         if caller.is_supposed() {
             return Err(Refusal::because(Code::InvalidField, "only an import with `apply` is decided"));
         }
-        let changes = call.app.authority.import_preview(caller, scope, pairs).await?;
+        let changes = call.app.authority.import_preview(call.meta.request_id.clone(), caller, scope, pairs).await?;
         let count = |word: &str| changes.iter().filter(|(_, change)| *change == word).count();
         let counts = json!({"add": count("add"), "change": count("change"), "same": count("same")});
         let changes: Vec<Value> = changes.iter().map(|(key, change)| json!({"key": key, "change": change})).collect();

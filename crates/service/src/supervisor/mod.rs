@@ -171,7 +171,7 @@ async fn sweep(shared: &Arc<Shared>) {
     }
 }
 
-/// Lets long polls and units know of commits. Runs with or without agents of our own.
+/// Lets long polls and units know of commits, and takes back what was shown of replies whose turns ended. Runs with or without agents of our own.
 pub(crate) async fn courier(authority: Authority, live: Arc<Live>, mut stopping: watch::Receiver<bool>) {
     let mut committed = authority.committed();
     loop {
@@ -182,6 +182,13 @@ pub(crate) async fn courier(authority: Authority, live: Arc<Live>, mut stopping:
                 restless.deliverable.into_iter().chain(units).for_each(|id| live.ring(id));
             }
             Err(refusal) => complain("waiting messages could not be looked up", &refusal),
+        }
+        let written = live.written_in();
+        if !written.is_empty() {
+            match authority.open_turns().await {
+                Ok(open) => live.ended(written, &open),
+                Err(refusal) => complain("the open turns could not be looked up", &refusal),
+            }
         }
         tokio::select! {
             () = stops(&mut stopping) => return,

@@ -17,7 +17,10 @@ pub struct Pieces {
     line: Vec<u8>,
     text: String,
     calls: BTreeMap<usize, ToolCall>,
+    /// The answer was said to be over.
     over: bool,
+    /// The stream was: what comes after it is nothing.
+    done: bool,
 }
 
 #[derive(Deserialize)]
@@ -31,6 +34,7 @@ struct Chunk {
 struct Choice {
     #[serde(default)]
     delta: Delta,
+    finish_reason: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -74,11 +78,11 @@ impl Pieces {
     fn take(&mut self, line: &[u8]) -> Result<(), String> {
         let Some(data) = line.strip_prefix(b"data:") else { return Ok(()) };
         let data = data.trim_ascii();
-        if self.over || data.is_empty() {
+        if self.done || data.is_empty() {
             return Ok(());
         }
         if data == b"[DONE]" {
-            self.over = true;
+            (self.over, self.done) = (true, true);
             return Ok(());
         }
         // The parser's words may quote the answer; its place is enough.
@@ -88,6 +92,8 @@ impl Pieces {
             return Err("the model's endpoint broke its answer off with an error".into());
         }
         let Some(choice) = chunk.choices.into_iter().next() else { return Ok(()) };
+        // Some say it with every piece, and mean nothing by an empty one.
+        self.over |= choice.finish_reason.is_some_and(|reason| !reason.is_empty());
         self.text.push_str(choice.delta.content.as_deref().unwrap_or_default());
         choice.delta.tool_calls.into_iter().flatten().try_for_each(|part| self.call(part))
     }
@@ -120,17 +126,17 @@ impl Pieces {
     pub fn finish(mut self) -> Result<Said, String> {
         let rest = std::mem::take(&mut self.line);
         self.take(&rest)?;
+        // An answer that nobody ended may be half of one: of a text, or of what a tool is called with.
+        if !self.over {
+            return Err("the model's answer broke off".into());
+        }
         if self.calls.values().any(|call| call.id.is_empty() || call.function.name.is_empty()) {
             return Err("the model calls a tool without naming it".into());
         }
         if !self.calls.is_empty() {
             return Ok(Said::Calls(self.calls.into_values().collect()));
         }
-        // An answer that nobody ended may be half of one.
-        match self.over {
-            true => Ok(Said::Text(bounded(self.text, 0))),
-            false => Err("the model's answer broke off".into()),
-        }
+        Ok(Said::Text(bounded(self.text, 0)))
     }
 }
 
@@ -161,6 +167,31 @@ mod tests {
         let Ok(Said::Calls(calls)) = read(stream, 7) else { panic!("no calls") };
         assert_eq!((calls[0].id.as_str(), calls[0].function.name.as_str()), ("a", "list_peers"));
         assert_eq!(calls[0].function.arguments, "{}");
+    }
+
+    const CALL: &str = "data: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0,\"id\":\"a\",\"function\":{\"name\":\"list_peers\",\"arguments\":\"{}\"}}]}}]}\n\n";
+
+    #[test]
+    fn a_call_counts_only_when_the_stream_said_it_was_over() {
+        // Its arguments read well, and may still be half of what was meant.
+        assert!(read(CALL, 9).is_err_and(|said| said.contains("broke off")));
+        let named = format!("{CALL}data: {{\"choices\":[{{\"delta\":{{}},\"finish_reason\":null}}]}}\n\n");
+        assert!(read(&named, 9).is_err_and(|said| said.contains("broke off")));
+        let empty = format!("{CALL}data: {{\"choices\":[{{\"delta\":{{}},\"finish_reason\":\"\"}}]}}\n\n");
+        assert!(read(&empty, 9).is_err_and(|said| said.contains("broke off")));
+        for over in ["data: [DONE]\n\n", "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"tool_calls\"}]}\n\n"] {
+            let stream = format!("{CALL}{over}");
+            for step in [1, 7, stream.len()] {
+                assert!(matches!(read(&stream, step), Ok(Said::Calls(calls)) if calls.len() == 1), "{over}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_text_whose_last_piece_says_why_it_ends_is_whole() {
+        let stream = "data: {\"choices\":[{\"delta\":{\"content\":\"all\"},\"finish_reason\":null}]}\n\n\
+                      data: {\"choices\":[{\"delta\":{\"content\":\" of it\"},\"finish_reason\":\"stop\"}]}\n\n";
+        assert_eq!(read(stream, 11), Ok(Said::Text("all of it".into())));
     }
 
     #[test]
