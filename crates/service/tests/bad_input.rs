@@ -289,7 +289,7 @@ fn malformed_ids_methods_and_routes_are_refused_with_a_code() {
         }
         let strange = Method::from_bytes(b"PROPFIND").expect("a method");
         refused(&sent(&owner, strange, "/workspaces", None).await, 405, "METHOD_NOT_ALLOWED", "PROPFIND");
-        for path in ["/", "/nothing", "/workspaces/", "//workspaces", "/workspaces/%FF/nothing", "/WORKSPACES"] {
+        for path in ["/nothing", "/workspaces/", "//workspaces", "/workspaces/%FF/nothing", "/WORKSPACES"] {
             for method in [Method::GET, Method::POST, Method::DELETE] {
                 refused(&sent(&owner, method, path, None).await, 404, "ROUTE_NOT_FOUND", path);
             }
