@@ -5,6 +5,7 @@ use serde_json::json;
 
 use crate::{
     kit::{Actor, PASSWORD, fleet::OWNER, want},
+    page::Page,
     scene::{Scene, sign_in},
 };
 
@@ -53,16 +54,21 @@ pub fn a_session_elsewhere_is_seen_and_ended(scene: &mut Scene) {
     elsewhere.see("Your session has ended");
 }
 
-pub fn a_passkey_opens_the_door_and_confirms_a_decision(scene: &mut Scene) {
-    let page = &scene.page;
-    page.passkey();
-    scene.sign_in();
+/// Adds the browser's passkey to whoever is signed in, by the password once more.
+fn adds_a_passkey(page: &Page) {
     page.open("/console/settings");
     page.control("passkeys.name").fill("laptop");
     page.control("passkeys.add").click();
     page.control("step-up.password").fill(PASSWORD);
     page.control("step-up.submit").click();
     page.see("The passkey is added.");
+}
+
+pub fn a_passkey_opens_the_door_and_confirms_a_decision(scene: &mut Scene) {
+    let page = &scene.page;
+    page.passkey();
+    scene.sign_in();
+    adds_a_passkey(page);
     page.see_in("[aria-label=Passkeys]", "laptop");
     assert_eq!(scene.fleet().audit("event=passkey.add&outcome=done").len(), 1);
 
@@ -96,12 +102,7 @@ pub fn a_session_that_ended_is_opened_again_with_a_passkey(scene: &mut Scene) {
     let page = &scene.page;
     page.passkey();
     scene.sign_in();
-    page.open("/console/settings");
-    page.control("passkeys.name").fill("laptop");
-    page.control("passkeys.add").click();
-    page.control("step-up.password").fill(PASSWORD);
-    page.control("step-up.submit").click();
-    page.see("The passkey is added.");
+    adds_a_passkey(page);
     let sessions = scene.fleet().get("/auth/sessions");
     let theirs = sessions
         .as_array()
