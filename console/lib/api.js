@@ -103,7 +103,6 @@ export async function call(method, path, options = {}) {
 
 export const get = (path, options) => call("GET", path, options);
 export const post = (path, body, options) => call("POST", path, { ...options, body });
-export const patch = (path, body, options) => call("PATCH", path, { ...options, body });
 export const del = (path, options) => call("DELETE", path, options);
 
 /** The request waits for a human: nothing has changed. */

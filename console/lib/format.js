@@ -1,11 +1,9 @@
 // Words for times, states and things.
 const time = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 const day = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
-const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 
 export const fullTime = (text) => time.format(new Date(text));
 export const onDay = (text) => day.format(new Date(text));
-export const atClock = (text) => clock.format(new Date(text));
 
 const STEPS = [
   [60, "s"],

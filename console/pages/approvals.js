@@ -2,7 +2,7 @@
 import { html, useEffect, useMemo, useRef } from "../lib/html.js";
 import { Refused } from "../lib/api.js";
 import { useGet } from "../lib/query.js";
-import * as concerns from "../lib/events.js";
+import { PENDING_MAX, usePending } from "../lib/pending.js";
 import { go, useQueryParameters } from "../lib/route.js";
 import { useNames } from "../lib/names.js";
 import { Answer, Empty, Tabs, Until, When } from "../ui/basic.js";
@@ -12,7 +12,7 @@ import { approvalTitle, ApprovalList } from "../ui/approval_list.js";
 export function ApprovalsPage({ approval, who }) {
   const [parameters] = useQueryParameters();
   const history = parameters.get("show") === "history";
-  const pending = useGet("/approvals/pending?limit=200", concerns.approvals);
+  const pending = usePending();
   const name = useNames();
   // The one that ends soonest comes first.
   const inbox = useMemo(() => [...(pending.data ?? [])].sort((a, b) => Date.parse(a.expires_at) - Date.parse(b.expires_at)), [pending.data]);
@@ -38,7 +38,7 @@ export function ApprovalsPage({ approval, who }) {
       { id: "history", text: "History", to: "/console/approvals?show=history", control: "approvals.tab-history" },
     ]} />
     ${history ? html`<${ApprovalList} path="/approvals" />` : html`<div class=${`inbox${approval ? " open" : ""}`}>
-      <div class="inbox-list" ref=${list}><${Answer} of=${pending} what="Loading what waits">${() => (inbox.length === 0 ? html`<div class="card"><${Empty} icon="check" title="Nothing waits for you"><p>When an agent asks for something that needs a human, it appears here at once.</p><//></div>` : html`${inbox.length >= 200 && html`<p class="fine">The newest 200 are shown; older ones follow as these are decided.</p>`}<ul class="card flush" aria-label="Waiting">${inbox.map((one) => html`<li key=${one.id}><a href=${`/console/approvals/${one.id}`} class="inbox-row" data-control="approvals.row" aria-current=${one.id === approval ? "true" : undefined}>
+      <div class="inbox-list" ref=${list}><${Answer} of=${pending} what="Loading what waits">${() => (inbox.length === 0 ? html`<div class="card"><${Empty} icon="check" title="Nothing waits for you"><p>When an agent asks for something that needs a human, it appears here at once.</p><//></div>` : html`${inbox.length >= PENDING_MAX && html`<p class="fine">The newest ${PENDING_MAX} are shown; older ones follow as these are decided.</p>`}<ul class="card flush" aria-label="Waiting">${inbox.map((one) => html`<li key=${one.id}><a href=${`/console/approvals/${one.id}`} class="inbox-row" data-control="approvals.row" aria-current=${one.id === approval ? "true" : undefined}>
           <strong>${approvalTitle(one, name)}</strong><span class="fine">asked by ${name(one.requested_by)} <${When} at=${one.created_at} /> · expires <${Until} at=${one.expires_at} /></span></a></li>`)}</ul>`)}<//></div>
       <div class="inbox-detail">${approval ? html`<${OneApproval} key=${approval} id=${approval} who=${who} name=${name} />` : inbox.length > 0 && html`<div class="card wide-only"><${Empty} icon="inbox" title="Choose a request"><p>J and K, or the arrows, go through them. In a request, A approves and D denies.</p><//></div>`}</div></div>`}`;
 }

@@ -1,12 +1,11 @@
 // The organisation: who is there, how they are, what waits. As a map, and as a list for narrow screens and for who prefers it.
-import { html, useEffect, useMemo, useRef, useState } from "../lib/html.js";
-import { useGet } from "../lib/query.js";
-import * as concerns from "../lib/events.js";
+import { html, useEffect, useMemo, useState } from "../lib/html.js";
+import { usePending } from "../lib/pending.js";
 import { useOrganisation } from "../lib/org.js";
-import { useQueryParameters, go } from "../lib/route.js";
+import { useQueryParameters } from "../lib/route.js";
 import { may, whyNot } from "../lib/roles.js";
 import { plural } from "../lib/format.js";
-import { Answer, Button, Empty, Field, Problem } from "../ui/basic.js";
+import { Answer, Button, Empty } from "../ui/basic.js";
 import { stateOf } from "../ui/state.js";
 import { Icon } from "../ui/icon.js";
 import { MapView } from "../ui/map_view.js";
@@ -26,7 +25,7 @@ export function waitingOf(pending) {
 
 export function MapPage({ who }) {
   const organisation = useOrganisation();
-  const pending = useGet("/approvals/pending?limit=200", concerns.approvals);
+  const pending = usePending();
   const waiting = useMemo(() => waitingOf(pending.data), [pending.data]);
   const [parameters, setParameters] = useQueryParameters();
   const [narrow, setNarrow] = useState(matchMedia("(max-width: 760px)").matches);

@@ -1,5 +1,5 @@
 // One workspace: how its agent is, what is said to it, what it is given, what it did, what it asked for.
-import { html, useState } from "../lib/html.js";
+import { html } from "../lib/html.js";
 import { useGet } from "../lib/query.js";
 import * as concerns from "../lib/events.js";
 import { useOrganisation, pathTo } from "../lib/org.js";

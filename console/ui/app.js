@@ -4,8 +4,8 @@ import { session, loadSession, post, Unreachable } from "../lib/api.js";
 import { useSignal } from "../lib/signal.js";
 import { address, match, go } from "../lib/route.js";
 import { connection } from "../lib/live.js";
-import { forget, useGet } from "../lib/query.js";
-import * as concerns from "../lib/events.js";
+import { forget } from "../lib/query.js";
+import { PENDING_MAX, usePending } from "../lib/pending.js";
 import { Button, Dialog, Loading, Problem } from "./basic.js";
 import { Icon } from "./icon.js";
 import { NotFound } from "./not_found.js";
@@ -100,9 +100,9 @@ export function Connection() {
 
 function Shell({ who, path }) {
   const page = pageOf(path);
-  const pending = useGet("/approvals/pending?limit=200", concerns.approvals);
+  const pending = usePending();
   const waiting = pending.data?.length ?? 0;
-  const shownWaiting = waiting >= 200 ? "200+" : waiting;
+  const shownWaiting = waiting >= PENDING_MAX ? `${PENDING_MAX}+` : waiting;
   const main = useRef(null);
   const [more, setMore] = useState(false);
   const shown = useRef(path);

@@ -1,5 +1,5 @@
 // One workspace beside the map: what is most asked about it, and the ways to go on.
-import { html, useState } from "../lib/html.js";
+import { html } from "../lib/html.js";
 import { may, whyNot } from "../lib/roles.js";
 import { duration, plural } from "../lib/format.js";
 import { Button, Since, When, Notice } from "./basic.js";

@@ -19,7 +19,7 @@ async function signedIn() {
 }
 
 /** The sign-in form, on its own page and in the dialog of a session that ended. */
-export function SignInForm({ email: known, onDone, controls }) {
+export function SignInForm({ email: known, controls }) {
   const [email, setEmail] = useState(known ?? "");
   const [password, setPassword] = useState("");
   const field = useRef(null);
@@ -32,12 +32,10 @@ export function SignInForm({ email: known, onDone, controls }) {
       throw error;
     }
     await signedIn();
-    onDone?.();
   });
   const passkey = useAction(async () => {
     await signInWithPasskey();
     await signedIn();
-    onDone?.();
   });
   const submit = (event) => {
     event.preventDefault();

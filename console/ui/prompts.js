@@ -60,7 +60,7 @@ function SessionEnded({ shown }) {
     session.set(null);
   };
   return html`<${Dialog} title="Your session has ended" onClose=${leave}><div class="body"><p>Sign in again to go on. What you have typed is still there.</p></div>
-    <${SignInForm} email=${who?.operator.email} controls=${AGAIN} onDone=${() => {}} /><//>`;
+    <${SignInForm} email=${who?.operator.email} controls=${AGAIN} /><//>`;
 }
 
 function StepUp({ shown }) {

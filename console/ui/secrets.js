@@ -3,6 +3,7 @@
 import { html, useState } from "../lib/html.js";
 import { useGet } from "../lib/query.js";
 import * as concerns from "../lib/events.js";
+import { usePending } from "../lib/pending.js";
 import { may, whyNot } from "../lib/roles.js";
 import { useNames } from "../lib/names.js";
 import { useNow } from "../lib/clock.js";
@@ -31,7 +32,7 @@ export function Secrets({ scope, role }) {
   const root = scope.workspace?.kind === "platform";
   const wide = root || !scope.workspace;
   const list = useGet(base, concerns.secrets);
-  const pending = useGet("/approvals/pending?limit=200", concerns.approvals);
+  const pending = usePending();
   const name = useNames();
   const [open, setOpen] = useState(null);
   const [search, setSearch] = useState("");
