@@ -47,12 +47,6 @@ const LOG_LOOK: Duration = Duration::from_millis(300);
 pub(super) fn operations() -> Vec<Operation> {
     let get = |id, path, summary| (id, Method::GET, path, summary);
     let post = |id, path, summary| (id, Method::POST, path, summary);
-    macro_rules! route {
-        ($route:expr, $handler:expr) => {{
-            let (id, method, path, summary) = $route;
-            Operation::new(id, method, path, summary, $handler)
-        }};
-    }
     vec![
         route!(post("agent_heartbeat", "/registry/heartbeat", "An agent at work says that it is there"), heartbeat)
             .input::<wire::Heartbeat>(),

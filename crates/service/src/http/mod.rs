@@ -1,5 +1,13 @@
 //! Handlers, one noun per file, and the one list of routes.
 
+/// A route from its id, method, path and summary, and its handler.
+macro_rules! route {
+    ($route:expr, $handler:expr) => {{
+        let (id, method, path, summary) = $route;
+        $crate::operation::Operation::new(id, method, path, summary, $handler)
+    }};
+}
+
 mod agents;
 mod approvals;
 mod audit;

@@ -22,12 +22,6 @@ use crate::{
 
 pub(super) fn operations() -> Vec<Operation> {
     let post = |id, path, summary| (id, Method::POST, path, summary);
-    macro_rules! route {
-        ($route:expr, $handler:expr) => {{
-            let (id, method, path, summary) = $route;
-            Operation::new(id, method, path, summary, $handler)
-        }};
-    }
     vec![
         route!(("passkey_list", Method::GET, "/auth/passkeys", "The own passkeys"), list).output::<Vec<PasskeyView>>(),
         route!(post("passkey_begin", "/auth/passkeys/begin", "Begin to add a passkey"), begin).input::<Begin>(),
