@@ -118,7 +118,7 @@ fn a_model_that_writes_to_the_root_is_told_to_stop_and_its_turn_goes_on() {
     let owner: &Actor = fleet.owner();
     kit::want(200, fleet.ask_as(owner, Method::POST, "/auth/step-up", Some(json!({"password": kit::PASSWORD}))));
     fleet.post(&format!("/approvals/{approval}/decide"), Some(json!({"decision": "approved"})), 200);
-    fleet.until("the child runs again", || (fleet.boot(&child) != before).then_some(()));
+    fleet.next_boot(&child, &before);
     fleet.settled(&child);
     assert_eq!(fleet.ask(&child, "/env API_KEY"), kit::fleet::shown("a-value-for-the-child"));
     let context = fleet.ask(&child, "/context");

@@ -304,9 +304,17 @@ impl Fleet {
     /// The boot that has not ended.
     #[track_caller]
     pub fn boot(&self, id: &str) -> String {
-        let runs = self.runs(id);
-        let live = runs.iter().find(|run| run["state"] == "live");
-        text(live.unwrap_or_else(|| panic!("no run lives: {runs:?}")), "boot_id")
+        self.live_boot(id).unwrap_or_else(|| panic!("no run lives: {:?}", self.runs(id)))
+    }
+
+    /// Waits until another run than this one lives; between the two there is none.
+    #[track_caller]
+    pub fn next_boot(&self, id: &str, before: &str) -> String {
+        self.until("another run", || self.live_boot(id).filter(|boot| boot != before))
+    }
+
+    fn live_boot(&self, id: &str) -> Option<String> {
+        self.runs(id).iter().find(|run| run["state"] == "live").map(|run| text(run, "boot_id"))
     }
 
     /// The token of a boot, from the file its agent reads.
