@@ -1,15 +1,18 @@
 //! One request, passed on to the control plane's A2A endpoint of this workspace, and its answer, passed back as it comes.
 
-use std::sync::Arc;
+use std::{future::poll_fn, pin::Pin, sync::Arc};
 
 use axum::{
-    body::{Body, Bytes},
+    body::{Body, Bytes, HttpBody},
     extract::{Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Uri, header},
 };
 
 use super::BODY_BYTES_MAX;
 use crate::agent::plane::Plane;
+
+/// How much of a body that is too long is read and thrown away, so that its sender gets to read the answer.
+const EXCESS_BYTES_MAX: usize = 16 * BODY_BYTES_MAX;
 
 /// What is passed on of a request. Who asks is said by the agent's own credential, never by the caller.
 const ASKED: [HeaderName; 5] = [
@@ -31,8 +34,9 @@ const ANSWERED: [HeaderName; 5] = [
 /// Passes a request on.
 pub async fn relay(State(plane): State<Arc<Plane>>, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
-    let Ok(body) = axum::body::to_bytes(body, BODY_BYTES_MAX).await else {
-        return bare(StatusCode::PAYLOAD_TOO_LARGE, "the request is longer than 1 MiB");
+    let body = match gather(body).await {
+        Ok(body) => body,
+        Err((status, why)) => return bare(status, why),
     };
     let Some(path) = path(&plane, &parts.uri) else {
         return bare(StatusCode::NOT_FOUND, "only this agent's A2A endpoint is here");
@@ -47,6 +51,24 @@ pub async fn relay(State(plane): State<Arc<Plane>>, request: Request) -> Respons
         }
         Err(why) => bare(StatusCode::BAD_GATEWAY, why),
     }
+}
+
+/// Reads a body to its end. Of one that is too long the rest is thrown away before it is refused: who is still sending when
+/// the connection closes would see a broken pipe instead of the answer.
+async fn gather(mut body: Body) -> Result<Bytes, (StatusCode, &'static str)> {
+    let (mut whole, mut bytes) = (Vec::new(), 0_usize);
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        let frame = frame.map_err(|_| (StatusCode::BAD_REQUEST, "the request broke off"))?;
+        let Ok(data) = frame.into_data() else { continue };
+        bytes = bytes.saturating_add(data.len());
+        if bytes <= BODY_BYTES_MAX {
+            whole.extend_from_slice(&data);
+        } else if bytes > EXCESS_BYTES_MAX {
+            break;
+        }
+    }
+    let too_long = (StatusCode::PAYLOAD_TOO_LARGE, "the request is longer than 1 MiB");
+    if bytes > BODY_BYTES_MAX { Err(too_long) } else { Ok(whole.into()) }
 }
 
 /// Where it goes: below the endpoint, whatever it asks for. What could lead out of there is not passed on.
