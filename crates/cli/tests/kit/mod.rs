@@ -19,11 +19,12 @@ pub mod fleet;
 pub mod proxy;
 
 /// Crash points of runs, turns and their supervisor. `crash_agents.rs` crashes at each of them.
-pub const AGENT_POINTS: [&str; 8] = [
+pub const AGENT_POINTS: [&str; 9] = [
     "turn.after_claim",
     "turn.after_end",
     "run.after_begin",
     "unit.before_start",
+    "unit.before_handover",
     "unit.after_start",
     "run.after_drain",
     "unit.after_stop",
@@ -38,7 +39,7 @@ pub const ADMIN: &str = "the-admin-token-of-a-test-binary";
 /// The password of every operator.
 pub const PASSWORD: &str = "correct horse battery staple";
 /// How long anything may take before the test is lost; nothing is timed with it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The binary with an environment of its own, on this database.
 pub fn portcullis(db: &TestDb) -> Command {

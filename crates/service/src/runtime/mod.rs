@@ -77,6 +77,8 @@ pub enum ExitCause {
     },
     /// Its shim or engine lost it; what was left of it was swept away.
     Lost,
+    /// Whoever was to start it ended first, and nothing of it ever ran.
+    NeverStarted,
 }
 
 /// What a runtime sees of a unit.

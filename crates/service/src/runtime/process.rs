@@ -135,6 +135,7 @@ impl ProcessRuntime {
         };
         // Its end of the socket is still in there, and would keep it from ever ending.
         drop(command);
+        portcullis_authority::failpoint::hit("unit.before_handover");
         let answer = timeout(START_WAIT, async {
             ours.write_all(&document).await?;
             ours.shutdown().await?;
@@ -263,6 +264,8 @@ impl Inner {
             return Ok(sight);
         }
         let order = read_record::<Order>(&records, names::ORDER)?;
+        // A shim writes its order down before it starts anything. The record that follows keeps a late one from starting.
+        let cause = if order.is_some() { Cause::Lost } else { Cause::NeverStarted };
         let group = order.as_ref().and_then(|order| order.group.clone()).map(Leaf::at);
         let mark = Mark { boot: unit.boot, user: order.and_then(|order| order.user), shim: None };
         if !sweep::kill_all(&mark, group.as_ref(), LEFTOVERS_WAIT)? {
@@ -274,7 +277,7 @@ impl Inner {
         }
         let Unit { workspace, boot } = unit;
         let (code, signal, detail, at_ms) = (None, None, None, None);
-        let record = Record { workspace, boot, code, signal, cause: Cause::Lost, detail, for_good: false, at_ms };
+        let record = Record { workspace, boot, code, signal, cause, detail, for_good: false, at_ms };
         write_record(&records, names::EXIT, &record)?;
         Ok(Sight::Exited(record.exit()))
     }

@@ -31,6 +31,9 @@ const REFUSED_MS: i64 = 60_000;
 /// Ended runs of one workspace whose logs are kept.
 const LOGS_KEPT: usize = 3;
 
+/// Recorded, and never started: the server died in between. Nothing is counted against the agent.
+const NEVER_STARTED: &str = "never_started";
+
 /// What a unit's task remembers between passes. Nothing is lost with it.
 struct Memory {
     /// Since when this server watches: what was not heard before cannot be counted against the agent.
@@ -130,9 +133,8 @@ async fn pass(shared: &Arc<Shared>, id: WorkspaceId, memory: &mut Memory) -> Res
                 shared.authority.end_run(run.boot, by_itself(&exit, state.desired)).await?;
                 return Ok(Pass::Again);
             }
-            // Recorded, and never started: the server died in between.
             Sight::Absent => {
-                shared.authority.end_run(run.boot, plain("never_started")).await?;
+                shared.authority.end_run(run.boot, plain(NEVER_STARTED)).await?;
                 return Ok(Pass::Again);
             }
         }
@@ -302,6 +304,7 @@ fn by_itself(exit: &Exit, desired: Desired) -> Ended {
         ExitCause::Killed => return Ended { code: exit.code, signal: exit.signal, ..plain(asked) },
         ExitCause::OutOfMemory => ("out_of_memory", false, Some("it used more memory than it was given".to_owned())),
         ExitCause::StartFailed { why, for_good } => ("start_failed", *for_good, Some(why.clone())),
+        ExitCause::NeverStarted => return plain(NEVER_STARTED),
         ExitCause::Lost => ("lost", false, Some("its shim or engine lost it".to_owned())),
     };
     Ended { crash: true, hopeless, detail, code: exit.code, signal: exit.signal, ..plain(cause) }

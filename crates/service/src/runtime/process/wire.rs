@@ -144,6 +144,8 @@ pub enum Cause {
     StartFailed,
     /// Its shim is gone.
     Lost,
+    /// Its shim was never handed its order.
+    NeverStarted,
 }
 
 impl Record {
@@ -158,6 +160,7 @@ impl Record {
                 ExitCause::StartFailed { why: self.detail.clone().unwrap_or_default(), for_good: self.for_good }
             }
             Cause::Lost => ExitCause::Lost,
+            Cause::NeverStarted => ExitCause::NeverStarted,
         };
         Exit { code: self.code, signal: self.signal, cause }
     }
