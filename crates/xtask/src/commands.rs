@@ -6,6 +6,7 @@ mod clients;
 mod matrix;
 mod refusals;
 mod screenshots;
+mod soak;
 mod test;
 mod tidy;
 mod tools;
@@ -65,4 +66,10 @@ pub const COMMANDS: &[Command] = &[
         run: tools::run,
     },
     Command { name: "tidy", arguments: "", about: "only the house rules, in seconds", run: tidy::run },
+    Command {
+        name: "soak",
+        arguments: "[MINUTES [SEED]]",
+        about: "mixed load while everything is restarted, on both engines; an hour each unless said otherwise",
+        run: soak::run,
+    },
 ];

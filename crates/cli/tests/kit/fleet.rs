@@ -104,6 +104,14 @@ impl Fleet {
         self.server.as_ref().expect("a server runs").pid()
     }
 
+    /// SIGTERM, and the end. Its agents live on.
+    #[track_caller]
+    pub fn stop_server(&mut self) {
+        if let Some(server) = self.server.take() {
+            drop(server.stop());
+        }
+    }
+
     /// SIGKILL, and the end.
     pub fn kill_server(&mut self) {
         if let Some(mut server) = self.server.take() {
@@ -121,9 +129,18 @@ impl Fleet {
 
     /// Most memory the server ever had, in KiB.
     pub fn server_memory_kib(&self) -> u64 {
+        self.server_status_kib("VmHWM:")
+    }
+
+    /// Memory the server has, in KiB.
+    pub fn server_memory_now_kib(&self) -> u64 {
+        self.server_status_kib("VmRSS:")
+    }
+
+    fn server_status_kib(&self, field: &str) -> u64 {
         let pid = self.server_pid();
         let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the server's status");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a high-water mark");
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).expect("a field");
         line.trim().trim_end_matches(" kB").trim().parse().expect("a number")
     }
 

@@ -272,6 +272,18 @@ impl Actor {
         self.headers.iter().find(|(header, _)| *header == name).map(|(_, value)| value.as_str())
     }
 
+    /// The same, showing this header as well.
+    #[must_use]
+    pub fn showing(mut self, name: &'static str, value: String) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// A request to be completed, with everything it shows.
+    pub fn to(&self, url: &str) -> reqwest::RequestBuilder {
+        self.headers.iter().fold(self.client.get(url), |request, (name, value)| request.header(*name, value))
+    }
+
     /// An operator's session, stepped up.
     pub async fn session(url: &str, email: &str) -> Self {
         let session = Self::logged_in(url, email).await;
