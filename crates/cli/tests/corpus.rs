@@ -21,7 +21,7 @@ const SCENARIOS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scenarios");
 /// The same bent inputs every time.
 const SEED: u64 = 2566;
 /// How often each input is bent.
-const BENDS: usize = 60;
+const BENDS: usize = 40;
 /// What the corpus may weigh, in bytes.
 const CORPUS_BYTES_MAX: u64 = 1024 * 1024;
 
