@@ -27,6 +27,7 @@ mod keyring;
 mod login_guard;
 mod mailbox;
 mod maintenance;
+mod offline;
 mod passkeys;
 mod permit;
 mod plaintext;
@@ -65,6 +66,7 @@ pub use gate::Meta;
 pub use keyring::KeyError;
 pub use mailbox::{CARD_BYTES_MAX, Claim, HANDOFF_BYTES_MAX, Handed, TurnEnd};
 pub use maintenance::Resealed;
+pub use offline::added_policies;
 pub use passkeys::{NewPasskey, PasskeyUsed};
 pub use permit::{Permit, Spent};
 pub use refusal::{Answer, Done, Plan, Refusal, Waiting};
@@ -89,7 +91,7 @@ pub use webauthn::Party;
 #[cfg(any(test, feature = "testkit"))]
 pub use db::testkit as testkit_db;
 #[cfg(any(test, feature = "testkit"))]
-pub use webauthn::testkit::Authenticator as TestAuthenticator;
+pub use webauthn::testkit::{Authenticator as TestAuthenticator, test_registration};
 
 /// Builds the parameters of a statement from values of different types.
 macro_rules! params {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::command::{approval, audit, key, login, operator, replay, secret, token, workspace};
+use crate::command::{approval, audit, key, login, operator, policy, replay, secret, token, workspace};
 
 /// A gate that fails closed, for organisations of AI agents.
 #[derive(Parser)]
@@ -88,6 +88,12 @@ pub enum Command {
         /// What to do
         #[command(subcommand)]
         command: key::KeyCommand,
+    },
+    /// Policies: what they keep
+    Policy {
+        /// What to do
+        #[command(subcommand)]
+        command: policy::PolicyCommand,
     },
     /// The audit log
     Audit {
@@ -230,6 +236,8 @@ mod tests {
             "audit verify --export f",
             "audit verify --database-url postgres://x",
             "doctor --data d",
+            "policy prove",
+            "policy prove --policies p --data d",
             "completions bash",
             "agent --echo",
             "agent --exec cat --url http://127.0.0.1:1 --workspace w --state s --enrol-code-file f",

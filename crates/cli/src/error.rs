@@ -34,10 +34,21 @@ impl Error {
         Self::new(Exit::Usage, message)
     }
 
+    /// An error of this class with a code of its own, for what no server said.
+    pub fn coded(exit: Exit, code: &str, message: impl Into<String>) -> Self {
+        let message = message.into();
+        let problem = Problem { code: code.to_owned(), error: message.clone(), ..Problem::default() };
+        Self { problem: Some(Box::new(problem)), ..Self::new(exit, message) }
+    }
+
     /// The same error with a next step.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        let hint = hint.into();
+        if let Some(problem) = &mut self.problem {
+            problem.next_step.get_or_insert_with(|| hint.clone());
+        }
+        self.hint = Some(hint);
         self
     }
 

@@ -24,6 +24,7 @@ mod output;
 pub mod problem;
 pub mod profile;
 mod progress;
+pub mod proof;
 pub mod random;
 mod resolve;
 pub mod scenario;
@@ -86,6 +87,7 @@ async fn dispatch(cli: Cli) -> Result<Exit, Error> {
         Command::Operator { command: OperatorCommand::Create(args) } => operator_offline::run(&context, args).await,
         Command::Operator { command } => command::operator::run(&context, command).await,
         Command::Key { command } => command::key::run(&context, command).await,
+        Command::Policy { command } => command::policy::run(&context, command).await,
         Command::Audit { command: AuditCommand::Verify(args) } => audit_offline::run(&context, args).await,
         Command::Audit { command } => command::audit::run(&context, command).await,
         Command::Replay(args) => command::replay::run(&context, args).await,

@@ -277,16 +277,24 @@ pub mod hex {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// Exactly 32 bytes of hex.
+    /// Exactly 32 bytes of hex, as [`encode`] writes it: one hash has one text.
     pub fn decode(text: &str) -> Option<Hash> {
         let mut hash = [0; 32];
-        if text.len() != 64 || !text.is_ascii() {
+        if text.len() != 64 {
             return None;
         }
-        for (byte, pair) in hash.iter_mut().zip(text.as_bytes().chunks(2)) {
-            *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+        for (byte, pair) in hash.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+            *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
         }
         Some(hash)
+    }
+
+    const fn nibble(digit: u8) -> Option<u8> {
+        match digit {
+            b'0'..=b'9' => Some(digit - b'0'),
+            b'a'..=b'f' => Some(digit - b'a' + 10),
+            _ => None,
+        }
     }
 
     /// For serde.
@@ -326,6 +334,18 @@ pub(crate) mod tests {
             approval_id: None,
             consequences: "[]".into(),
             detail: "{}".into(),
+        }
+    }
+
+    /// Found by the fuzzer: a sign before a digit was read as if it were not there.
+    #[test]
+    fn a_hash_has_one_text() {
+        let text = hex::encode(&[0x0b; 32]);
+        assert_eq!(hex::decode(&text), Some([0x0b; 32]));
+        for other in
+            [text.replacen("0b", "+b", 1), text.to_uppercase(), text.replacen("0b", "0g", 1), format!("{text}0b")]
+        {
+            assert_eq!(hex::decode(&other), None, "{other}");
         }
     }
 

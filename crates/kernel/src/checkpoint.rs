@@ -103,7 +103,9 @@ impl UnverifiedNote {
                 Some((name.to_owned(), STANDARD.decode(blob).ok()?))
             })
             .collect::<Option<Vec<_>>>()?;
-        Some(Self { checkpoint: Checkpoint { origin: origin.to_owned(), size, hash }, signatures })
+        let checkpoint = Checkpoint { origin: origin.to_owned(), size, hash };
+        // INVARIANT: one checkpoint, one text. Another spelling of the same numbers was not what was signed.
+        (checkpoint.body().strip_suffix('\n') == Some(body)).then_some(Self { checkpoint, signatures })
     }
 
     /// Whether one of the signatures is by `key`, asking `verify(public, message, signature)`.
@@ -124,6 +126,22 @@ mod tests {
 
     fn key() -> VerifierKey {
         VerifierKey { name: "portcullis/test".into(), public: [7; 32] }
+    }
+
+    /// Found by the fuzzer: the signature is over the text as it is printed, so these passed as signed.
+    #[test]
+    fn another_spelling_of_a_signed_checkpoint_is_no_note() {
+        let note = Checkpoint { origin: "portcullis/test".into(), size: 3, hash: [9; 32] }.note(&key(), &[5; 64]);
+        assert!(UnverifiedNote::parse(&note).is_some());
+        for other in [
+            note.replacen("\n3\n", "\n+3\n", 1),
+            note.replacen("\n3\n", "\n03\n", 1),
+            note.replacen("\n3\n", "\r\n3\n", 1),
+            note.replacen("\n3\n", "\n3\r\n", 1),
+        ] {
+            assert_ne!(other, note);
+            assert_eq!(UnverifiedNote::parse(&other), None, "{other:?}");
+        }
     }
 
     #[test]

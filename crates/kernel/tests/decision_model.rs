@@ -135,10 +135,10 @@ fn model(person: &Person, verb: Verb, place: Place, facts: &Facts) -> String {
     if agent.is_some_and(stops) {
         return no(Code::SelfInterruptionBlocked);
     }
-    if machine && human_only(verb) {
+    let system = matches!(person.subject.principal, Principal::System(_));
+    if (machine && human_only(verb)) || (system && verb == ApprovalDecide) {
         return no(Code::HumanRequired);
     }
-    let system = matches!(person.subject.principal, Principal::System(_));
     if verb == EnvironmentRelease && !system && !(agent.is_some() && agent == aim && in_scope) {
         return no(Code::ValueNeverRevealed);
     }
@@ -178,7 +178,8 @@ fn model(person: &Person, verb: Verb, place: Place, facts: &Facts) -> String {
         (Some(Role::Approver), _) => !owners,
         (Some(Role::Member), _) => {
             (members && aim.is_some_and(|id| id != ROOT) && !touches_root(verb, place, facts))
-                || matches!(verb, WorkspaceCreate | ApprovalWithdraw | AuditExport | MessageSend)
+                || (verb == WorkspaceCreate && !touches_root(verb, place, facts))
+                || matches!(verb, ApprovalWithdraw | AuditExport | MessageSend)
         }
         (Some(Role::Auditor), _) => verb == AuditExport,
         (None, Some(_)) if verb == MessageSend => facts.kinship == Kinship::Peer,

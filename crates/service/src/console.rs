@@ -31,7 +31,7 @@ struct Files;
 pub(crate) fn operations() -> Vec<Operation> {
     let page = Operation::new("console", Method::GET, "/console/{*page}", "A page of the console", page).public();
     vec![
-        Operation::new("console_root", Method::GET, "/", "To the console", root).public(),
+        Operation::new("console_root", Method::GET, "/", "To the console", root).public().done(&[303]),
         page.also_at("console_home", Method::GET, "/console"),
         page.also_at("console_claim", Method::GET, "/claim"),
         page.also_at("console_invite", Method::GET, "/invite"),

@@ -44,6 +44,10 @@ pub struct Operation {
     pub body_bytes_max: usize,
     /// The gate decides what it asks for, and `?dry_run=true` says how without doing it.
     pub decided: bool,
+    /// The statuses of what is not a refusal and does not wait; the first is the usual one.
+    pub done: &'static [u16],
+    /// Refuses in the words of another protocol, as JSON of its own.
+    pub foreign: bool,
     pub(crate) input: Option<SchemaOf>,
     pub(crate) output: Option<SchemaOf>,
     pub(crate) handler: Handler,
@@ -80,6 +84,8 @@ impl Operation {
             summary,
             body_bytes_max: BODY_BYTES_MAX,
             decided: false,
+            done: &[200],
+            foreign: false,
             input: None,
             output: None,
             handler: Arc::new(move |call| Box::pin(handler(call))),
@@ -113,6 +119,18 @@ impl Operation {
     /// Is decided by the gate, and takes `dry_run`.
     pub(crate) fn decided(mut self) -> Self {
         self.decided = true;
+        self
+    }
+
+    /// Answers with these statuses where it neither refuses nor waits; the first is the usual one.
+    pub(crate) fn done(mut self, statuses: &'static [u16]) -> Self {
+        self.done = statuses;
+        self
+    }
+
+    /// Refuses in the words of another protocol.
+    pub(crate) fn foreign(mut self) -> Self {
+        self.foreign = true;
         self
     }
 

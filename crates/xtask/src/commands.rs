@@ -3,6 +3,7 @@
 mod bench;
 mod ci;
 mod clients;
+mod fuzz;
 mod matrix;
 mod refusals;
 mod screenshots;
@@ -34,6 +35,12 @@ pub const COMMANDS: &[Command] = &[
         arguments: "[fleet|tools]",
         about: "the numbers of docs/numbers.md, measured on this machine; takes some minutes",
         run: bench::run,
+    },
+    Command {
+        name: "fuzz",
+        arguments: "[TARGET] [--seconds N]",
+        about: "the parsers under a coverage-guided fuzzer, N seconds each (default 3); what breaks one is kept",
+        run: fuzz::run,
     },
     Command {
         name: "matrix",

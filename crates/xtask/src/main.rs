@@ -9,6 +9,7 @@ mod keeper;
 mod libtest;
 mod package;
 mod postgres;
+mod solver;
 mod step;
 
 use std::process::ExitCode;

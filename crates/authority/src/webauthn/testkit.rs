@@ -160,3 +160,15 @@ impl Authenticator {
         })
     }
 }
+
+/// Reads an answer to `localhost`, as [`super::register`] does; says why it is not taken.
+pub fn test_registration(
+    client_data: &[u8],
+    attestation: &[u8],
+    credential_id: &[u8],
+    challenge: [u8; 32],
+) -> Result<(), &'static str> {
+    let party = super::Party { rp_id: "localhost".to_owned(), origin: "http://localhost:1".to_owned() };
+    let expected = super::Expected { challenge: &challenge, party: &party };
+    super::register(client_data, attestation, credential_id, expected).map(|_| ()).map_err(|unsound| unsound.0)
+}

@@ -6,6 +6,7 @@ pub mod completions;
 pub mod key;
 pub mod login;
 pub mod operator;
+pub mod policy;
 pub mod replay;
 pub mod running;
 pub mod runtime;

@@ -73,6 +73,13 @@ impl Clients {
         fed(command, script)
     }
 
+    /// The fuzzer of routes.
+    pub fn schemathesis(&self, arguments: &[String]) -> Ended {
+        let mut command = self.alone("python/venv/bin/schemathesis");
+        command.env("NO_COLOR", "1").args(arguments);
+        fed(command, "")
+    }
+
     /// The command of a package for Node, by the file it starts with.
     fn package(&self, file: &str) -> Command {
         let mut command = self.alone("node/run");

@@ -40,10 +40,15 @@ const TAGS_MAX: usize = 16;
 /// The routes.
 pub(super) fn operations() -> Vec<Operation> {
     let path = "/workspaces/{id}/a2a/.well-known/agent-card.json";
-    let card = Operation::new("a2a_card", Method::GET, path, "The A2A card of an agent", of_workspace);
+    let card =
+        Operation::new("a2a_card", Method::GET, path, "The A2A card of an agent", of_workspace).done(&[200, 304]);
     let beside = card.also_at("a2a_card_workspace", Method::GET, "/workspaces/{id}/.well-known/agent-card.json");
     let path = "/.well-known/agent-card.json";
-    vec![card, beside, Operation::new("a2a_card_root", Method::GET, path, "The A2A card of the concierge", of_root)]
+    vec![
+        card,
+        beside,
+        Operation::new("a2a_card_root", Method::GET, path, "The A2A card of the concierge", of_root).done(&[200, 304]),
+    ]
 }
 
 async fn of_workspace(call: Call) -> Result<Response, Refusal> {

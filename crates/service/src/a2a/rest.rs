@@ -43,6 +43,7 @@ pub(super) fn operations() -> Vec<Operation> {
                     Ok(answer.unwrap_or_else(|fault| fault.response(&call.meta.request_id)))
                 },
             )
+            .foreign()
         };
     }
     vec![

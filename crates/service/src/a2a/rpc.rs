@@ -28,7 +28,8 @@ const MEMBERS: [&str; 4] = ["jsonrpc", "id", "method", "params"];
 /// The routes: with and without the slash, since clients write both.
 pub(super) fn operations() -> Vec<Operation> {
     let summary = "A2A over JSON-RPC, and the predecessor's envelope";
-    let rpc = Operation::new("a2a", Method::POST, "/workspaces/{id}/a2a", summary, answer);
+    let rpc =
+        Operation::new("a2a", Method::POST, "/workspaces/{id}/a2a", summary, answer).done(&[200, 202, 204]).foreign();
     let slash = rpc.also_at("a2a_slash", Method::POST, "/workspaces/{id}/a2a/");
     vec![rpc, slash]
 }

@@ -68,6 +68,7 @@ pub(super) fn operations() -> Vec<Operation> {
             ask,
         )
         .decided()
+        .done(&[201])
         .input::<wire::Ask>(),
     ]
 }

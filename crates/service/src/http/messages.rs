@@ -27,6 +27,7 @@ pub(super) fn operations() -> Vec<Operation> {
     vec![
         Operation::new("message_send", Method::POST, "/workspaces/{id}/messages", "Send a message to the agent", send)
             .decided()
+            .done(&[202])
             .input::<wire::SendMessage>()
             .body_max(MESSAGE_BODY_MAX),
         list,

@@ -19,6 +19,7 @@ pub(super) fn operations() -> Vec<Operation> {
         Operation::new("operator_list", Method::GET, "/operators", "Operators", list).output::<Vec<OperatorView>>(),
         Operation::new("operator_create", Method::POST, "/operators", "Create an operator", create)
             .decided()
+            .done(&[201])
             .input::<wire::CreateOperator>(),
         Operation::new(
             "operator_update",
@@ -36,11 +37,13 @@ pub(super) fn operations() -> Vec<Operation> {
             "Issue a link to choose a password with, the first or another",
             invite,
         )
-        .decided(),
+        .decided()
+        .done(&[201]),
         Operation::new("policy_list", Method::GET, "/policies", "Policies, shipped and added", policies)
             .output::<Vec<PolicyView>>(),
         Operation::new("policy_add", Method::POST, "/policies", "Add a policy", add)
             .decided()
+            .done(&[201])
             .input::<wire::AddPolicy>(),
         Operation::new("policy_remove", Method::DELETE, "/policies/{policy}", "Remove an added policy", remove)
             .decided(),

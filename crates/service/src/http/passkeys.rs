@@ -26,6 +26,7 @@ pub(super) fn operations() -> Vec<Operation> {
         route!(("passkey_list", Method::GET, "/auth/passkeys", "The own passkeys"), list).output::<Vec<PasskeyView>>(),
         route!(post("passkey_begin", "/auth/passkeys/begin", "Begin to add a passkey"), begin).input::<Begin>(),
         route!(post("passkey_finish", "/auth/passkeys/finish", "Add a passkey"), finish)
+            .done(&[201])
             .input::<Attested>()
             .output::<PasskeyView>(),
         route!(("passkey_remove", Method::DELETE, "/auth/passkeys/{passkey}", "Remove an own passkey"), remove),

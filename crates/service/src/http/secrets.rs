@@ -119,6 +119,7 @@ pub(super) fn operations() -> Vec<Operation> {
         request,
     )
     .decided()
+    .done(&[201])
     .input::<wire::RequestSecret>();
     all.push(request.also_at("org_secret_request", Method::POST, "/settings/secrets/{key}/request"));
     all.push(request);

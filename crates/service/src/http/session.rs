@@ -21,6 +21,7 @@ pub(super) fn operations() -> Vec<Operation> {
         Operation::new("login", Method::POST, "/auth/login", "Open a session", login).public().input::<wire::Login>(),
         Operation::new("claim", Method::POST, "/auth/claim", "Make the first operator from the claim link", claim)
             .public()
+            .done(&[201])
             .input::<wire::Claim>(),
         Operation::new("accept", Method::POST, "/auth/accept", "Choose a password, with an invitation", accept)
             .public()

@@ -17,7 +17,9 @@ use crate::{
 pub(super) fn operations() -> Vec<Operation> {
     vec![
         Operation::new("health", Method::GET, "/health", "Whether the process answers", health).public(),
-        Operation::new("ready", Method::GET, "/ready", "Whether a write would be taken now", ready).public(),
+        Operation::new("ready", Method::GET, "/ready", "Whether a write would be taken now", ready)
+            .done(&[200, 503])
+            .public(),
         Operation::new("openapi", Method::GET, "/openapi.json", "This document", openapi).public(),
         Operation::new(
             "audit_key",

@@ -45,6 +45,7 @@ pub(super) fn operations() -> Vec<Operation> {
             mint_workspace,
         )
         .decided()
+        .done(&[201])
         .input::<wire::MintToken>(),
         Operation::new(
             "workspace_token_list",
@@ -70,6 +71,7 @@ pub(super) fn operations() -> Vec<Operation> {
             enrol,
         )
         .decided()
+        .done(&[201])
         .input::<wire::Enrol>(),
         Operation::new("key_rotate", Method::POST, "/keys/rotate", "Seal new values with a new data key", rotate)
             .decided(),

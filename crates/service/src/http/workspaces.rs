@@ -27,6 +27,7 @@ pub(super) fn operations() -> Vec<Operation> {
             .output::<Vec<WorkspaceView>>(),
         Operation::new("workspace_create", Method::POST, "/workspaces", "Create a workspace", create)
             .decided()
+            .done(&[201])
             .input::<wire::CreateWorkspace>()
             .output::<WorkspaceView>(),
         Operation::new("workspace_get", Method::GET, "/workspaces/{id}", "One workspace", get)

@@ -32,13 +32,18 @@ const REASON_BYTES_MAX: usize = 512;
 pub(crate) fn operations() -> Vec<Operation> {
     let post =
         Operation::new("mcp", Method::POST, "/mcp", "A message of an MCP client", |call| product(call, Method::POST))
+            .done(&[200, 202])
+            .foreign()
             .bearer();
     let get = Operation::new("mcp_listen", Method::GET, "/mcp", "Messages to an MCP session", |call| {
         product(call, Method::GET)
     })
+    .foreign()
     .bearer();
     let end =
         Operation::new("mcp_end", Method::DELETE, "/mcp", "End an MCP session", |call| product(call, Method::DELETE))
+            .done(&[200, 202, 204])
+            .foreign()
             .bearer();
     let metadata = Operation::new(
         "mcp_metadata",

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use crate::libtest::Tally;
-use crate::{browser, clients, docker, postgres, step};
+use crate::{browser, clients, docker, postgres, solver, step};
 
 /// Builds the crash points in, for the tests that kill the writer at each of them, and what the MCP conformance suite calls.
 const FEATURES: &str = "portcullis/failpoints,portcullis/conformance";
@@ -22,6 +22,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     let binaries = step::announce("postgresql", postgres::ensure)?;
     step::announce("docker", docker::ensure)?;
     step::announce("browser", browser::ensure)?;
+    step::announce("solver", solver::ensure)?;
     let clients = step::announce("clients", clients::ensure)?;
     let cluster = step::announce("throw-away cluster", || postgres::Cluster::start(&binaries))?;
     let engine = step::announce("throw-away engine", docker::Engine::start)?;
@@ -33,6 +34,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     let mut tally = Tally::default();
     let places = Places { database: cluster.url(), engine: engine.socket(), clients: &clients };
     failures.extend(step::announce("tests", || tests(extra, &places, &mut tally)).err());
+    failures.extend(step::announce("fuzz", || super::fuzz::run(&[])).err());
     failures.extend(step::announce("engine removed", || engine.stop()).err());
     failures.extend(step::announce("cluster removed", || cluster.stop()).err());
 
