@@ -6,6 +6,7 @@
 
 mod conn;
 mod error;
+mod files;
 mod job;
 mod migrate;
 mod open;
