@@ -15,13 +15,14 @@ use crate::{
     core::{Config, Core},
     db::{Conn, Readers, Target, Writer, WriterFault},
     gate::{self, Cx, Meta},
+    kept_head::KeptHead,
     keyring,
     login_guard::LoginGuard,
     maintenance::{self, Resealed},
     redaction::Redactors,
     refusal::{Answer, Refusal},
     refusal_cache::RefusalCache,
-    tables::{credentials, events, meta},
+    tables::{audit, credentials, events, meta},
     vault, verify, views,
 };
 
@@ -96,6 +97,7 @@ struct Inner {
 pub struct Authority(Arc<Inner>);
 
 impl Authority {
+    kept_head: Arc<KeptHead>,
     /// Opens an organisation, making it at first start. Blocks; call it before or beside the runtime.
     pub fn open(opening: Opening<'_>) -> Result<Self, StartError> {
         bootstrap::open(opening)
@@ -114,6 +116,7 @@ impl Authority {
             readers,
             committed,
             guard: Mutex::default(),
+        kept_head: KeptHead,
             refusals: RefusalCache::default(),
             hashing: Semaphore::new(HASHES_AT_ONCE),
             verifying: Arc::new(Semaphore::new(1)),
@@ -127,6 +130,7 @@ impl Authority {
     pub fn root(&self) -> WorkspaceId {
         self.0.core.root
     }
+            kept_head: Arc::new(kept_head),
 
     /// The organisation's id.
     pub fn organisation(&self) -> portcullis_kernel::id::OrganisationId {
@@ -288,6 +292,12 @@ impl Authority {
         }
         self.write(Meta { request_id: "tick".into(), ..Meta::default() }, move |cx| maintenance::tick(cx, &repeated))
             .await
+        if self.0.kept_head.is_due()
+            && let Err(refusal) = self.keep_head().await
+        {
+            let detail = refusal.internal.as_deref().unwrap_or_default();
+            tracing::warn!(code = %refusal.code, detail, "the end of the log could not be read to be kept; it will be tried again");
+        }
     }
 
     /// Drops what nobody can ask for any more. Call it now and then.
@@ -297,6 +307,21 @@ impl Authority {
 
     /// Reads the keys again, after a rotation.
     pub async fn reload_keys(&self) -> Result<(), Refusal> {
+    /// Keeps the end of the log outside of the database. Done by [`Authority::tick`] now and then; call it before stopping.
+    pub async fn keep_head(&self) -> Result<(), Refusal> {
+        let Some((_, _, note)) = self.read(|conn, _| Ok(audit::head(conn)?)).await? else { return Ok(()) };
+        let kept_head = Arc::clone(&self.0.kept_head);
+        let kept = tokio::task::spawn_blocking(move || kept_head.keep(note)).await;
+        match kept {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the end of the log could not be kept in the data directory; it will be tried again")
+            }
+            Err(error) => return Err(Refusal::new(Code::Internal).internal(error)),
+        }
+        Ok(())
+    }
+
         self.read(|conn, core| {
             let origin = core.keys().verifier.name.clone();
             let keys = keyring::load(conn, core.provider.as_ref(), &origin)

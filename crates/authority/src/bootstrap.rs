@@ -29,6 +29,7 @@ use crate::{
         off_runtime,
     },
     gate::{Cx, Meta},
+    kept_head::{self, KeptHead},
     keyring::{self, KeyError},
     permit::Writing,
     refusal::Refusal,
@@ -178,6 +179,14 @@ pub(crate) fn open(opening: Opening<'_>) -> Result<Authority, StartError> {
     let admin = admin_text(opening.admin_token, opening.data_dir)?;
     let now = opening.clock.now();
     let key_path = root_key_path(opening.root_key_file, opening.data_dir);
+    let kept = kept_head::read(opening.data_dir).map_err(StartError::LogCut)?;
+    let log_cut = |what: &str| StartError::LogCut(format!("{what}; {}", kept_head::remedy(opening.data_dir)));
+    if let (Target::Sqlite { path }, Some(_)) = (&target, &kept)
+        && !path.exists()
+    {
+        // Before anything is opened, which would make an empty one.
+        return Err(log_cut("the database is gone"));
+    }
     let opened: Result<(Core, i64), StartError> = off_runtime(|| {
         let mut conn = Conn::open(&target, Role::Writer)?;
         let migrated = migrate(&mut conn, MIGRATIONS, now.0)?;
@@ -185,6 +194,9 @@ pub(crate) fn open(opening: Opening<'_>) -> Result<Authority, StartError> {
         let provider = RootKey::load_or_create(&key_path, fresh)?;
         if fresh {
             first_start(&mut conn, &provider, now)?;
+        if fresh && kept.is_some() {
+            return Err(log_cut("the database is empty"));
+        }
         }
         let missing =
             |what: &str| StartError::Bootstrap(format!("the database has no {what}; restore it from a backup"));
@@ -196,6 +208,10 @@ pub(crate) fn open(opening: Opening<'_>) -> Result<Authority, StartError> {
         let root = workspaces::root(&mut conn)?.unwrap_or_else(|| WorkspaceId::from_uuid(organisation.uuid()));
         let kept = audit::kept_size(&mut conn)?;
         let core = Core {
+        if let Some(kept) = &kept {
+            kept_head::check(&mut conn, &keys.verifier, kept)?.map_err(|what| log_cut(&what))?;
+        }
+        opening.clock.not_before(Head::load(&mut conn)?.at);
             organisation,
             root,
             keys: RwLock::new(Arc::new(keys)),
@@ -210,8 +226,9 @@ pub(crate) fn open(opening: Opening<'_>) -> Result<Authority, StartError> {
     let (core, kept_at_size) = opened?;
     let core = Arc::new(core);
     let (committed, watch) = tokio::sync::watch::channel(0);
-    let batch = ChainBatch { keys: core.keys(), committed, kept_at_size };
-    let writer: Writer<Head> = Writer::start(&target, batch, WriterConfig::default())?;
+    let batch = ChainBatch { keys: core.keys(), committed, kept_at_size, seen: None };
+    let wait = std::time::Duration::from_millis(core.config.store_wait_ms.max(0).unsigned_abs());
+    let writer: Writer<Head> = Writer::start(&target, batch, WriterConfig { wait, ..WriterConfig::default() })?;
     let shared = Arc::clone(&core);
     writer.submit_blocking(move |tx| {
         let meta = Meta { request_id: "start".into(), ..Meta::default() };

@@ -35,6 +35,9 @@ pub async fn run(context: &Context, args: &ServeArgs) -> Result<Exit, Error> {
     stop.await;
     context.output.note("stopping: running requests may end");
     running.shutdown().await;
+    if let Err(refusal) = authority.keep_head().await {
+        telemetry::say(&format!("the end of the log could not be kept: {}", refusal.code));
+    }
     close(authority).await;
     Ok(Exit::Ok)
 }
