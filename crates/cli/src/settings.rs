@@ -193,7 +193,7 @@ pub async fn open(data: PathBuf, config: Config, admin_token: AdminToken) -> Res
             root_key_file: root_key.as_deref(),
             admin_token,
             config,
-            clock: Clock::System,
+            clock: Clock::default(),
         })
     });
     let opened = opened.await.map_err(|error| Error::fault(format!("cannot start: {error}")))?;
