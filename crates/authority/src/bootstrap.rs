@@ -56,6 +56,9 @@ pub enum StartError {
     /// The schema is not ours.
     #[error(transparent)]
     Migrate(#[from] MigrateError),
+    /// The log has lost what this server had confirmed, or is another one.
+    #[error("LOG_CUT: {0}")]
+    LogCut(String),
     /// The keys cannot be used.
     #[error(transparent)]
     Keys(#[from] KeyError),
@@ -176,9 +179,6 @@ pub(crate) fn open(opening: Opening<'_>) -> Result<Authority, StartError> {
     data_dir(opening.data_dir)?;
     let policy = Policy::shipped()?;
     let target = Target::parse(opening.database_url, opening.data_dir)?;
-    let admin = admin_text(opening.admin_token, opening.data_dir)?;
-    let now = opening.clock.now();
-    let key_path = root_key_path(opening.root_key_file, opening.data_dir);
     let kept = kept_head::read(opening.data_dir).map_err(StartError::LogCut)?;
     let log_cut = |what: &str| StartError::LogCut(format!("{what}; {}", kept_head::remedy(opening.data_dir)));
     if let (Target::Sqlite { path }, Some(_)) = (&target, &kept)
@@ -187,16 +187,19 @@ pub(crate) fn open(opening: Opening<'_>) -> Result<Authority, StartError> {
         // Before anything is opened, which would make an empty one.
         return Err(log_cut("the database is gone"));
     }
+    let admin = admin_text(opening.admin_token, opening.data_dir)?;
+    let now = opening.clock.now();
+    let key_path = root_key_path(opening.root_key_file, opening.data_dir);
     let opened: Result<(Core, i64), StartError> = off_runtime(|| {
         let mut conn = Conn::open(&target, Role::Writer)?;
         let migrated = migrate(&mut conn, MIGRATIONS, now.0)?;
         let fresh = migrated.was_new || meta::get(&mut conn, authority::ORGANISATION)?.is_none();
-        let provider = RootKey::load_or_create(&key_path, fresh)?;
-        if fresh {
-            first_start(&mut conn, &provider, now)?;
         if fresh && kept.is_some() {
             return Err(log_cut("the database is empty"));
         }
+        let provider = RootKey::load_or_create(&key_path, fresh)?;
+        if fresh {
+            first_start(&mut conn, &provider, now)?;
         }
         let missing =
             |what: &str| StartError::Bootstrap(format!("the database has no {what}; restore it from a backup"));
@@ -205,13 +208,13 @@ pub(crate) fn open(opening: Opening<'_>) -> Result<Authority, StartError> {
             .ok_or_else(|| missing("organisation id"))?;
         let origin = meta::get(&mut conn, authority::ORIGIN)?.ok_or_else(|| missing("log origin"))?;
         let keys = keyring::load(&mut conn, &provider, &origin)?;
-        let root = workspaces::root(&mut conn)?.unwrap_or_else(|| WorkspaceId::from_uuid(organisation.uuid()));
-        let kept = audit::kept_size(&mut conn)?;
-        let core = Core {
         if let Some(kept) = &kept {
             kept_head::check(&mut conn, &keys.verifier, kept)?.map_err(|what| log_cut(&what))?;
         }
         opening.clock.not_before(Head::load(&mut conn)?.at);
+        let root = workspaces::root(&mut conn)?.unwrap_or_else(|| WorkspaceId::from_uuid(organisation.uuid()));
+        let kept = audit::kept_size(&mut conn)?;
+        let core = Core {
             organisation,
             root,
             keys: RwLock::new(Arc::new(keys)),
@@ -236,8 +239,8 @@ pub(crate) fn open(opening: Opening<'_>) -> Result<Authority, StartError> {
         organisation(&mut cx)?;
         admin.map_or(Ok(()), |text| admin_credential(&mut cx, &text))
     })?;
-    let readers = Readers::open(&target, ReadersConfig::default())?;
-    Ok(Authority::new(core, writer, readers, watch, target))
+    let readers = Readers::open(&target, ReadersConfig { wait, ..ReadersConfig::default() })?;
+    Ok(Authority::new(core, writer, readers, watch, target, KeptHead::in_dir(opening.data_dir)))
 }
 
 /// Keys and names of a new organisation. Another replica may be doing the same: whoever comes second finds it done.

@@ -51,6 +51,7 @@ struct Limits {
     refusals_per_min: Option<u32>,
 }
 
+    store_wait_s: Option<i64>,
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Approvals {
@@ -157,6 +158,7 @@ fn limits(file: &Limits, break_glass: bool) -> Result<Config, Error> {
             } else {
                 return Err(Error::usage(format!("`limits.{name}` is 1 second to 10 years")));
             };
+        (file.store_wait_s, "store_wait_s", &mut config.store_wait_ms),
         }
     }
     if let Some(count) = file.pending_per_principal {
