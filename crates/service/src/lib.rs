@@ -17,6 +17,7 @@ mod inner;
 mod json;
 mod live;
 mod mcp;
+mod log_pipe;
 mod openapi;
 mod operation;
 mod places;
