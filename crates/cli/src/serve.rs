@@ -50,6 +50,7 @@ pub async fn listen(authority: &Authority, settings: &Settings) -> Result<Runnin
         version: env!("CARGO_PKG_VERSION"),
         public_url: settings.public_url.clone(),
         rates: settings.rates,
+        connections: settings.connections,
     };
     let mut app = App::new(authority.clone(), service);
     if settings.agents.run {
