@@ -6,6 +6,7 @@ mod clients;
 mod matrix;
 mod refusals;
 mod screenshots;
+mod soak;
 mod test;
 mod tidy;
 mod tools;
@@ -33,6 +34,12 @@ pub const COMMANDS: &[Command] = &[
         arguments: "[fleet|tools]",
         about: "the numbers of docs/numbers.md, measured on this machine; takes some minutes",
         run: bench::run,
+    },
+    Command {
+        name: "soak",
+        arguments: "[--minutes N]",
+        about: "a mixed load while server, agents and database are killed in turn; an hour unless told otherwise",
+        run: soak::run,
     },
     Command {
         name: "matrix",

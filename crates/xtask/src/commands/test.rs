@@ -10,7 +10,7 @@ use crate::libtest::Tally;
 use crate::{browser, clients, docker, postgres, step};
 
 /// Builds the crash points in, for the tests that kill the writer at each of them, and what the MCP conformance suite calls.
-const FEATURES: &str = "portcullis/failpoints,portcullis/conformance";
+pub const FEATURES: &str = "portcullis/failpoints,portcullis/conformance";
 
 pub fn run(arguments: &[String]) -> Result<(), String> {
     let extra = match arguments.split_first() {
