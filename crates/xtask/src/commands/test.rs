@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use crate::libtest::Tally;
-use crate::{browser, clients, docker, postgres, step};
+use crate::{browser, clients, docker, package, postgres, step};
 
 /// Builds the crash points in, for the tests that kill the writer at each of them, and what the MCP conformance suite calls.
 pub const FEATURES: &str = "portcullis/failpoints,portcullis/conformance";
@@ -20,6 +20,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     };
     step::announce("rustfmt and clippy", components)?;
     let binaries = step::announce("postgresql", postgres::ensure)?;
+    step::announce("network tools", package::network_tools)?;
     step::announce("docker", docker::ensure)?;
     step::announce("browser", browser::ensure)?;
     let clients = step::announce("clients", clients::ensure)?;
