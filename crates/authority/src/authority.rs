@@ -15,13 +15,14 @@ use crate::{
     core::{Config, Core},
     db::{Conn, Readers, Target, Writer, WriterFault},
     gate::{self, Cx, Meta},
+    kept_head::KeptHead,
     keyring,
     login_guard::LoginGuard,
     maintenance::{self, Resealed},
     redaction::Redactors,
     refusal::{Answer, Refusal},
     refusal_cache::RefusalCache,
-    tables::{credentials, events, meta},
+    tables::{audit, credentials, events, meta},
     vault, verify, views,
 };
 
@@ -44,6 +45,13 @@ impl From<WriterFault> for Refusal {
         };
         Self::new(code).internal(fault)
     }
+}
+
+/// How long it may take to learn whether a write would be taken.
+const READINESS_WAIT: std::time::Duration = std::time::Duration::from_secs(3);
+
+async fn holds(until: tokio::time::Instant, check: impl Future<Output = bool>) -> bool {
+    tokio::time::timeout_at(until, check).await.unwrap_or(false)
 }
 
 /// Whether a write would be taken now, and if not, why.
@@ -89,6 +97,7 @@ struct Inner {
     challenges: Challenges,
     redactors: Arc<Redactors>,
     target: Target,
+    kept_head: Arc<KeptHead>,
 }
 
 /// An open organisation. Cheap to clone; the last clone to go closes the writer after what it has accepted.
@@ -107,6 +116,7 @@ impl Authority {
         readers: Readers,
         committed: watch::Receiver<i64>,
         target: Target,
+        kept_head: KeptHead,
     ) -> Self {
         Self(Arc::new(Inner {
             core,
@@ -120,6 +130,7 @@ impl Authority {
             challenges: Challenges::default(),
             redactors: Arc::default(),
             target,
+            kept_head: Arc::new(kept_head),
         }))
     }
 
@@ -281,6 +292,12 @@ impl Authority {
 
     /// Does what time brings. Call it about once a second.
     pub async fn tick(&self) -> Result<usize, Refusal> {
+        if self.0.kept_head.is_due()
+            && let Err(refusal) = self.keep_head().await
+        {
+            let detail = refusal.internal.as_deref().unwrap_or_default();
+            tracing::warn!(code = %refusal.code, detail, "the end of the log could not be read to be kept; it will be tried again");
+        }
         let now = self.now();
         let repeated = self.0.refusals.flush(now);
         if repeated.is_empty() && !self.read(move |conn, _| maintenance::is_due(conn, now.0)).await? {
@@ -288,6 +305,21 @@ impl Authority {
         }
         self.write(Meta { request_id: "tick".into(), ..Meta::default() }, move |cx| maintenance::tick(cx, &repeated))
             .await
+    }
+
+    /// Keeps the end of the log outside of the database. Done by [`Authority::tick`] now and then; call it before stopping.
+    pub async fn keep_head(&self) -> Result<(), Refusal> {
+        let Some((_, _, note)) = self.read(|conn, _| Ok(audit::head(conn)?)).await? else { return Ok(()) };
+        let kept_head = Arc::clone(&self.0.kept_head);
+        let kept = tokio::task::spawn_blocking(move || kept_head.keep(note)).await;
+        match kept {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the end of the log could not be kept in the data directory; it will be tried again")
+            }
+            Err(error) => return Err(Refusal::new(Code::Internal).internal(error)),
+        }
+        Ok(())
     }
 
     /// Drops what nobody can ask for any more. Call it now and then.
@@ -312,21 +344,24 @@ impl Authority {
         self.write(Meta::default(), maintenance::reseal).await
     }
 
-    /// Whether a write would be taken now.
+    /// Whether a write would be taken now. Answers within [`READINESS_WAIT`]: what is not known by then is not ready.
     pub async fn readiness(&self) -> Readiness {
         let stats = self.0.writer.stats();
+        let until = tokio::time::Instant::now() + READINESS_WAIT;
         // Each in a snapshot of its own: PostgreSQL answers nothing more in a transaction after its first error.
-        let store = self.read(|conn, _| Ok(meta::every_table(conn)?)).await.is_ok();
+        let store = self.read(|conn, _| Ok(meta::every_table(conn)?));
+        let store = holds(until, async { store.await.is_ok() }).await;
         let audit = self.read(|conn, core| Ok(verify::head_is_sound(conn, &core.keys().verifier)?));
-        let audit = audit.await.unwrap_or(false);
+        let audit = holds(until, async { audit.await.unwrap_or(false) }).await;
         let keys = self.read(|conn, core| Ok(keyring::load(conn, core.provider.as_ref(), "").is_ok()));
-        let keys = keys.await.unwrap_or(false);
-        let policy = self.read(|conn, core| Ok(core.policies(conn).map(drop)?)).await.is_ok();
+        let keys = holds(until, async { keys.await.unwrap_or(false) }).await;
+        let policy = self.read(|conn, core| Ok(core.policies(conn).map(drop)?));
+        let policy = holds(until, async { policy.await.is_ok() }).await;
         // Begin, lock and commit have to work. After a commit that failed something has to be stored as well: an empty
         // transaction also commits on a full disk. It is tried and not remembered, or nothing could ever be ready again.
         let suspect = stats.last_commit_failed;
         let probe = move |cx: &mut Cx<'_>| if suspect { Ok(meta::rewrite(cx.conn)?) } else { Ok(()) };
-        let writer = store && self.write(Meta::default(), probe).await.is_ok();
+        let writer = store && holds(until, async { self.write(Meta::default(), probe).await.is_ok() }).await;
         Readiness { store, writer, audit, keys, policy }
     }
 

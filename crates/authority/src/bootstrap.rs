@@ -29,6 +29,7 @@ use crate::{
         off_runtime,
     },
     gate::{Cx, Meta},
+    kept_head::{self, KeptHead},
     keyring::{self, KeyError},
     permit::Writing,
     refusal::Refusal,
@@ -55,6 +56,9 @@ pub enum StartError {
     /// The schema is not ours.
     #[error(transparent)]
     Migrate(#[from] MigrateError),
+    /// The log has lost what this server had confirmed, or is another one.
+    #[error("LOG_CUT: {0}")]
+    LogCut(String),
     /// The keys cannot be used.
     #[error(transparent)]
     Keys(#[from] KeyError),
@@ -175,6 +179,14 @@ pub(crate) fn open(opening: Opening<'_>) -> Result<Authority, StartError> {
     data_dir(opening.data_dir)?;
     let policy = Policy::shipped()?;
     let target = Target::parse(opening.database_url, opening.data_dir)?;
+    let kept = kept_head::read(opening.data_dir).map_err(StartError::LogCut)?;
+    let log_cut = |what: &str| StartError::LogCut(format!("{what}; {}", kept_head::remedy(opening.data_dir)));
+    if let (Target::Sqlite { path }, Some(_)) = (&target, &kept)
+        && !path.exists()
+    {
+        // Before anything is opened, which would make an empty one.
+        return Err(log_cut("the database is gone"));
+    }
     let admin = admin_text(opening.admin_token, opening.data_dir)?;
     let now = opening.clock.now();
     let key_path = root_key_path(opening.root_key_file, opening.data_dir);
@@ -182,6 +194,9 @@ pub(crate) fn open(opening: Opening<'_>) -> Result<Authority, StartError> {
         let mut conn = Conn::open(&target, Role::Writer)?;
         let migrated = migrate(&mut conn, MIGRATIONS, now.0)?;
         let fresh = migrated.was_new || meta::get(&mut conn, authority::ORGANISATION)?.is_none();
+        if fresh && kept.is_some() {
+            return Err(log_cut("the database is empty"));
+        }
         let provider = RootKey::load_or_create(&key_path, fresh)?;
         if fresh {
             first_start(&mut conn, &provider, now)?;
@@ -193,6 +208,10 @@ pub(crate) fn open(opening: Opening<'_>) -> Result<Authority, StartError> {
             .ok_or_else(|| missing("organisation id"))?;
         let origin = meta::get(&mut conn, authority::ORIGIN)?.ok_or_else(|| missing("log origin"))?;
         let keys = keyring::load(&mut conn, &provider, &origin)?;
+        if let Some(kept) = &kept {
+            kept_head::check(&mut conn, &keys.verifier, kept)?.map_err(|what| log_cut(&what))?;
+        }
+        opening.clock.not_before(Head::load(&mut conn)?.at);
         let root = workspaces::root(&mut conn)?.unwrap_or_else(|| WorkspaceId::from_uuid(organisation.uuid()));
         let kept = audit::kept_size(&mut conn)?;
         let core = Core {
@@ -210,8 +229,9 @@ pub(crate) fn open(opening: Opening<'_>) -> Result<Authority, StartError> {
     let (core, kept_at_size) = opened?;
     let core = Arc::new(core);
     let (committed, watch) = tokio::sync::watch::channel(0);
-    let batch = ChainBatch { keys: core.keys(), committed, kept_at_size };
-    let writer: Writer<Head> = Writer::start(&target, batch, WriterConfig::default())?;
+    let batch = ChainBatch { keys: core.keys(), committed, kept_at_size, seen: None };
+    let wait = std::time::Duration::from_millis(core.config.store_wait_ms.max(0).unsigned_abs());
+    let writer: Writer<Head> = Writer::start(&target, batch, WriterConfig { wait, ..WriterConfig::default() })?;
     let shared = Arc::clone(&core);
     writer.submit_blocking(move |tx| {
         let meta = Meta { request_id: "start".into(), ..Meta::default() };
@@ -219,8 +239,8 @@ pub(crate) fn open(opening: Opening<'_>) -> Result<Authority, StartError> {
         organisation(&mut cx)?;
         admin.map_or(Ok(()), |text| admin_credential(&mut cx, &text))
     })?;
-    let readers = Readers::open(&target, ReadersConfig::default())?;
-    Ok(Authority::new(core, writer, readers, watch, target))
+    let readers = Readers::open(&target, ReadersConfig { wait, ..ReadersConfig::default() })?;
+    Ok(Authority::new(core, writer, readers, watch, target, KeptHead::in_dir(opening.data_dir)))
 }
 
 /// Keys and names of a new organisation. Another replica may be doing the same: whoever comes second finds it done.

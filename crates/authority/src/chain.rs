@@ -13,7 +13,7 @@ use portcullis_kernel::{
 use crate::{
     core::Keys,
     db::{Batch, Conn, DbError},
-    params,
+    params, tables,
 };
 
 /// Where the log and the live events stand.
@@ -54,9 +54,9 @@ impl Head {
         event.at_ms = event.at_ms.max(self.at);
         let seq = self.size + 1;
         let hash = event.hash(seq, &self.hash);
-        crate::tables::audit::insert(conn, seq, event, &self.hash, &hash)?;
+        tables::audit::insert(conn, seq, event, &self.hash, &hash)?;
         self.event_id += 1;
-        crate::tables::events::insert(conn, self.event_id, seq, event)?;
+        tables::events::insert(conn, self.event_id, seq, event)?;
         self.size = seq;
         self.hash = hash;
         self.at = event.at_ms;
@@ -79,13 +79,34 @@ pub(crate) struct ChainBatch {
     pub(crate) keys: Arc<Keys>,
     pub(crate) committed: tokio::sync::watch::Sender<i64>,
     pub(crate) kept_at_size: i64,
+    /// Where the log stood when it was last seen here.
+    pub(crate) seen: Option<(i64, Hash)>,
+}
+
+impl ChainBatch {
+    /// Refuses a database that has forgotten what it had confirmed: a standby that was behind and took over, a backup
+    /// put under the running server. Going on would be a second history, so that is for a human to decide.
+    fn goes_on(&self, conn: &mut Conn, head: &Head) -> Result<(), DbError> {
+        let Some((size, hash)) = self.seen.filter(|seen| *seen != (head.size, head.hash)) else { return Ok(()) };
+        if head.size > size && tables::audit::hash_at(conn, size)? == Some(hash) {
+            return Ok(());
+        }
+        Err(DbError::Unavailable(format!(
+            "LOG_WENT_BACK: the database ends at entry {} and does not go on from entry {size}, which it had confirmed; \
+             bring back the database that has it, or restart to decide for this one",
+            head.size
+        )))
+    }
 }
 
 impl Batch for ChainBatch {
     type State = Head;
 
     fn begin(&mut self, conn: &mut Conn) -> Result<Head, DbError> {
-        Head::load(conn)
+        let head = Head::load(conn)?;
+        self.goes_on(conn, &head)?;
+        self.seen = Some((head.size, head.hash));
+        Ok(head)
     }
 
     fn before_commit(&mut self, conn: &mut Conn, head: &mut Head, _jobs: usize) -> Result<(), DbError> {
@@ -109,6 +130,7 @@ impl Batch for ChainBatch {
     }
 
     fn after_commit(&mut self, head: Head) {
+        self.seen = Some((head.size, head.hash));
         if head.size != head.began_at_size {
             // The signal carries a position so that a listener can tell whether it has anything to read.
             self.committed.send_replace(head.event_id);

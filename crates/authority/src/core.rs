@@ -41,6 +41,8 @@ pub struct Config {
     pub runtimes: std::collections::BTreeMap<String, portcullis_kernel::runtime::Runtime>,
     /// How long a bundle that an agent elsewhere pulled counts as fresh, in milliseconds.
     pub lease_ms: i64,
+    /// How long a request waits for the database before it is refused, in milliseconds.
+    pub store_wait_ms: i64,
 }
 
 impl Default for Config {
@@ -60,6 +62,7 @@ impl Default for Config {
             refusal_cache_ms: 2_000,
             runtimes: std::collections::BTreeMap::new(),
             lease_ms: 10 * MINUTE,
+            store_wait_ms: crate::db::WAIT_DEFAULT.as_millis() as i64,
         }
     }
 }

@@ -23,6 +23,7 @@ mod facts;
 pub mod failpoint;
 mod fleet;
 mod gate;
+mod kept_head;
 mod keyring;
 mod login_guard;
 mod mailbox;
@@ -63,6 +64,7 @@ pub use db::{DbError, MigrateError, SQLITE_FILE, Server, Target, WriterStats, sc
 pub use device::Device;
 pub use fleet::{Ended, FilesGiven, Launching, LiveRun, UnitState};
 pub use gate::Meta;
+pub use kept_head::KEPT_HEAD_FILE;
 pub use keyring::KeyError;
 pub use mailbox::{CARD_BYTES_MAX, Claim, HANDOFF_BYTES_MAX, Handed, TurnEnd};
 pub use maintenance::Resealed;

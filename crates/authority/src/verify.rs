@@ -426,7 +426,7 @@ mod tests {
             clock,
         })
         .unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         for _ in 0..ENTRIES / 1_000 + 1 {
             let thousand = authority.write(Meta::default(), |cx| {
                 for _ in 0..1_000 {

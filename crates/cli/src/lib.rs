@@ -73,7 +73,7 @@ pub fn main() -> ExitCode {
 async fn dispatch(cli: Cli) -> Result<Exit, Error> {
     let context = Context::new(cli.global);
     match &cli.command {
-        Command::Serve(args) => serve::run(&context, args).await,
+        Command::Serve(args) => serve::run(args).await,
         Command::Demo(args) => demo::run(&context, args).await,
         Command::Agent(args) => agent::run(&context, args).await,
         Command::Mcp(args) => mcp::run(&context, args).await,

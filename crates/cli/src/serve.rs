@@ -4,14 +4,13 @@ use portcullis_authority::{AdminToken, Authority};
 use portcullis_service::{App, Running, Settings as ServiceSettings, telemetry};
 
 use crate::args::ServeArgs;
-use crate::context::Context;
 use crate::environment;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::settings::{Settings, open};
 
 /// `portcullis serve`.
-pub async fn run(context: &Context, args: &ServeArgs) -> Result<Exit, Error> {
+pub async fn run(args: &ServeArgs) -> Result<Exit, Error> {
     let mut settings = Settings::load(args.data.as_deref(), args.listen, args.config.as_deref())?;
     if args.no_agents {
         settings.agents.run = false;
@@ -24,18 +23,23 @@ pub async fn run(context: &Context, args: &ServeArgs) -> Result<Exit, Error> {
     let stop = stop_signal()?;
     let running = listen(&authority, &settings).await?;
     let url = settings.url(running.address);
-    context.output.note(&format!("portcullis listens on {url}"));
+    // Through the log, whose reader may have stopped reading: nothing here waits for it.
+    telemetry::say(&format!("portcullis listens on {url}"));
     if let Some(claim) = authority.first_claim().await.map_err(|refusal| Error::fault(refusal.code.as_str()))? {
-        context.output.note(&format!(
+        telemetry::say(&format!(
             "no operator yet; claim the organisation within a day, once: {url}/claim#{}",
             claim.expose()
         ));
-        context.output.note("  portcullis operator claim --email YOU@EXAMPLE.COM   (asks for the link)");
+        telemetry::say("  portcullis operator claim --email YOU@EXAMPLE.COM   (asks for the link)");
     }
     stop.await;
-    context.output.note("stopping: running requests may end");
+    telemetry::say("stopping: running requests may end");
     running.shutdown().await;
+    if let Err(refusal) = authority.keep_head().await {
+        telemetry::say(&format!("the end of the log could not be kept: {}", refusal.code));
+    }
     close(authority).await;
+    telemetry::flush();
     Ok(Exit::Ok)
 }
 
@@ -46,6 +50,7 @@ pub async fn listen(authority: &Authority, settings: &Settings) -> Result<Runnin
         version: env!("CARGO_PKG_VERSION"),
         public_url: settings.public_url.clone(),
         rates: settings.rates,
+        connections: settings.connections,
     };
     let mut app = App::new(authority.clone(), service);
     if settings.agents.run {

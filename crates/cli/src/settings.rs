@@ -4,9 +4,10 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use portcullis_authority::{AdminToken, Authority, Config, Opening, clock::Clock};
-use portcullis_service::Rates;
+use portcullis_service::{Connections, Rates};
 use serde::Deserialize;
 
 use crate::agents::{Agents, AgentsFile};
@@ -34,6 +35,10 @@ struct Server {
     listen: Option<SocketAddr>,
     /// `https://…` when a proxy in front speaks TLS: cookies are then `Secure`.
     public_url: Option<String>,
+    connections: Option<usize>,
+    head_wait_s: Option<u64>,
+    body_wait_s: Option<u64>,
+    silence_s: Option<u64>,
 }
 
 #[derive(Default, Deserialize)]
@@ -46,6 +51,7 @@ struct Limits {
     token_s: Option<i64>,
     token_max_s: Option<i64>,
     code_s: Option<i64>,
+    store_wait_s: Option<i64>,
     pending_per_principal: Option<i64>,
     calls_per_s: Option<u32>,
     refusals_per_min: Option<u32>,
@@ -74,6 +80,8 @@ pub struct Settings {
     pub public_url: Option<String>,
     /// How agents are run.
     pub agents: Agents,
+    /// What clients may keep waiting, and how many.
+    pub connections: Connections,
     /// Limits.
     pub config: Config,
     /// How much one subject may ask for through the agents' doors.
@@ -112,8 +120,10 @@ impl Settings {
             (None, Some(dir)) => dir.to_path_buf(),
             _ => early,
         };
+        let connections = connections(&file.server)?;
         Ok(Self {
             data,
+            connections,
             listen: listen.or(file.server.listen).unwrap_or(LISTEN_DEFAULT),
             public_url: file.server.public_url,
             agents: file.agents.read()?,
@@ -148,6 +158,7 @@ fn limits(file: &Limits, break_glass: bool) -> Result<Config, Error> {
         (file.token_s, "token_s", &mut config.token_ms),
         (file.token_max_s, "token_max_s", &mut config.token_ms_max),
         (file.code_s, "code_s", &mut config.code_ms),
+        (file.store_wait_s, "store_wait_s", &mut config.store_wait_ms),
     ];
     for (given, name, limit) in seconds {
         if let Some(seconds) = given {
@@ -165,6 +176,30 @@ fn limits(file: &Limits, break_glass: bool) -> Result<Config, Error> {
             if fine { count } else { return Err(Error::usage("`limits.pending_per_principal` is 1 to 10000")) };
     }
     Ok(config)
+}
+
+fn connections(file: &Server) -> Result<Connections, Error> {
+    let mut limits = Connections::default();
+    if let Some(count) = file.connections {
+        let fine = (16..=100_000).contains(&count);
+        limits.max = if fine { count } else { return Err(Error::usage("`server.connections` is 16 to 100000")) };
+    }
+    let waits = [
+        (file.head_wait_s, "head_wait_s", &mut limits.head_wait),
+        (file.body_wait_s, "body_wait_s", &mut limits.body_wait),
+        (file.silence_s, "silence_s", &mut limits.silence),
+    ];
+    for (given, name, wait) in waits {
+        if let Some(seconds) = given {
+            let fine = (1..=3600).contains(&seconds);
+            *wait = if fine {
+                Duration::from_secs(seconds)
+            } else {
+                return Err(Error::usage(format!("`server.{name}` is 1 second to an hour")));
+            };
+        }
+    }
+    Ok(limits)
 }
 
 fn rates(file: &Limits) -> Result<Rates, Error> {
@@ -193,7 +228,7 @@ pub async fn open(data: PathBuf, config: Config, admin_token: AdminToken) -> Res
             root_key_file: root_key.as_deref(),
             admin_token,
             config,
-            clock: Clock::System,
+            clock: Clock::default(),
         })
     });
     let opened = opened.await.map_err(|error| Error::fault(format!("cannot start: {error}")))?;
@@ -215,6 +250,7 @@ mod tests {
     fn cookies_are_secure_everywhere_but_on_plain_loopback() {
         let settings = |listen: &str, public_url: Option<&str>| Settings {
             data: PathBuf::new(),
+            connections: Connections::default(),
             listen: listen.parse().unwrap(),
             public_url: public_url.map(str::to_owned),
             agents: Agents::default(),

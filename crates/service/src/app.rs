@@ -5,6 +5,8 @@ use std::{num::NonZeroU32, sync::Arc};
 use portcullis_authority::Authority;
 use tokio::sync::watch;
 
+pub use crate::connections::Limits as Connections;
+
 /// How the service presents itself.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
@@ -16,6 +18,8 @@ pub struct Settings {
     pub version: &'static str,
     /// How much a program may ask for.
     pub rates: Rates,
+    /// How many connections there may be, and what they may keep waiting.
+    pub connections: Connections,
 }
 
 /// How much one subject may ask for through the agents' doors.

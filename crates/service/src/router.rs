@@ -25,14 +25,13 @@ use subtle::ConstantTimeEq;
 use crate::{
     app::App,
     call::{Call, is_change},
+    connections::Turn,
     operation::{Auth, Operation},
     problem,
 };
 
 /// Largest total of header names and values, in bytes.
 const HEADER_BYTES_MAX: usize = 16 * 1024;
-/// How long a body may take to arrive.
-const BODY_WAIT: Duration = Duration::from_secs(30);
 /// How much of a body that is too large is read and thrown away, so that its sender gets to read the answer.
 const EXCESS_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Longest query string, in bytes.
@@ -152,7 +151,15 @@ async fn serve(
     let mut query = query(&parts.uri)?;
     let dry_run = dry_run(operation, &mut query)?;
     let meta = meta(&parts.headers, dry_run, &parts.method, request_id)?;
-    let body = read_body(body, operation.body_bytes_max).await?;
+    // Behind another server than ours nobody keeps account of turns.
+    let turn = parts.extensions.get::<Arc<Turn>>();
+    if let Some(turn) = turn {
+        turn.client();
+    }
+    let body = read_body(body, operation.body_bytes_max, app.settings.connections.body_wait).await?;
+    if let Some(turn) = turn {
+        turn.server();
+    }
     let call = Call { app: app.clone(), caller, path, query, headers: parts.headers, body, meta, peer };
     (operation.handler)(call).await
 }
@@ -259,8 +266,8 @@ fn query(uri: &Uri) -> Result<Vec<(String, String)>, Refusal> {
     Ok(query)
 }
 
-async fn read_body(body: Body, max: usize) -> Result<Bytes, Refusal> {
-    let read = tokio::time::timeout(BODY_WAIT, gather(body, max)).await;
+async fn read_body(body: Body, max: usize, wait: Duration) -> Result<Bytes, Refusal> {
+    let read = tokio::time::timeout(wait, gather(body, max)).await;
     read.map_err(|_| Refusal::because(Code::InvalidRequest, "the body did not arrive in time"))?
 }
 

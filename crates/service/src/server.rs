@@ -11,18 +11,13 @@ use hyper_util::{
     server::graceful::GracefulShutdown,
     service::TowerToHyperService,
 };
-use tokio::{
-    net::TcpListener,
-    sync::{Semaphore, watch},
-    task::JoinHandle,
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+
+use crate::{
+    app::App,
+    connections::{self, Guests},
 };
 
-use crate::app::App;
-
-/// Connections served at the same time; further ones wait in the listener's backlog.
-const CONNECTIONS_MAX: usize = 1_024;
-/// How long the headers of a request may take to arrive.
-const HEADER_WAIT: Duration = Duration::from_secs(10);
 /// Largest head of a request that is read at all, in bytes.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// How long running requests may take once the server is asked to stop.
@@ -95,20 +90,17 @@ pub async fn start(app: App, listen: SocketAddr) -> Result<Running, ServeError> 
 }
 
 async fn accept(app: App, listener: TcpListener, mut stopped: watch::Receiver<bool>) {
+    let limits = app.settings.connections;
     let router = crate::router::router(app);
     let graceful = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let guests = Guests::new(limits);
     loop {
         // Every wait also waits for "stop".
-        let next = async {
-            let place = Arc::clone(&places).acquire_owned().await.map_err(std::io::Error::other)?;
-            listener.accept().await.map(|accepted| (accepted, place))
-        };
         let accepted = tokio::select! {
             _ = stopped.wait_for(|stop| *stop) => break,
-            accepted = next => accepted,
+            accepted = listener.accept() => accepted,
         };
-        let ((stream, peer), place) = match accepted {
+        let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 // Out of file descriptors, most likely: wait for some to come back instead of spinning.
@@ -117,22 +109,29 @@ async fn accept(app: App, listener: TcpListener, mut stopped: watch::Receiver<bo
                 continue;
             }
         };
-        let _ = stream.set_nodelay(true);
+        let Some((stream, guest)) = guests.admit(stream).await else { continue };
         let service = TowerToHyperService::new(router.clone());
+        let turn = Arc::clone(&guest.turn);
         let service = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+            let turn = Arc::clone(&turn);
+            turn.server();
             request.extensions_mut().insert(peer);
-            hyper::service::Service::call(&service, request)
+            request.extensions_mut().insert(Arc::clone(&turn));
+            let answered = hyper::service::Service::call(&service, request);
+            async move { answered.await.map(|response| response.map(|body| connections::sent(body, turn))) }
         });
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_WAIT)
+            .header_read_timeout(limits.head_wait)
             .max_buf_size(HEAD_BYTES_MAX)
             .serve_connection(TokioIo::new(stream), service);
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
-            // A client that went away is no event.
-            let _ = connection.await;
-            drop(place);
+            tokio::select! {
+                // A client that went away is no event.
+                _ = connection => {}
+                () = guest.turn.wanted() => {}
+            }
         });
     }
     drop(listener);

@@ -1,10 +1,12 @@
 //! Logs and metrics. Field names are here in one place; a value is in none of them.
 
-use std::{sync::OnceLock, time::Duration};
+use std::{io::Write, sync::OnceLock, time::Duration};
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use portcullis_authority::{Authority, Refusal};
 use portcullis_kernel::refusal::Code;
+
+use crate::log_pipe::{self, Pipe};
 
 /// Upper bounds of the latency histogram, in seconds.
 const BUCKETS: [f64; 12] = [0.000_5, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
@@ -66,15 +68,35 @@ impl Metrics {
         metrics::counter!("portcullis_writer_failed_commits_total").absolute(stats.writer.failed_commits);
         metrics::counter!("portcullis_writer_panics_total").absolute(stats.writer.panics);
         metrics::gauge!("portcullis_event_position").set(stats.event_id as f64);
+        metrics::counter!("portcullis_log_lines_dropped_total").absolute(log_pipe::dropped());
         let page = self.0.as_ref().map(PrometheusHandle::render).unwrap_or_default();
         // Of this application, not of the process: written down here, not through the recorder that all share.
         format!("{page}# TYPE portcullis_waits gauge\nportcullis_waits {waits}\n")
     }
 }
 
-/// Starts logging to standard error. `filter` is in the form of `tracing_subscriber::EnvFilter`.
+/// Starts logging to standard error, panics too. `filter` is in the form of `tracing_subscriber::EnvFilter`.
 pub fn log_to_stderr(filter: &str, as_json: bool) {
-    log_to(std::io::stderr, filter, as_json);
+    let pipe = Pipe::open();
+    log_to(move || pipe, filter, as_json);
+    // The hook of the standard library writes to standard error itself, and waits for its reader.
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let words = panic.payload().downcast_ref::<&str>().copied();
+        let words = words.or_else(|| panic.payload().downcast_ref::<String>().map(String::as_str)).unwrap_or_default();
+        tracing::error!(place, words, "a panic");
+    }));
+}
+
+/// A remark of the server beside its log, in order with it.
+pub fn say(text: &str) {
+    // Cannot fail: what nobody reads is dropped and counted.
+    let _ = Pipe::open().write_all(format!("{text}\n").as_bytes());
+}
+
+/// Waits a moment for the last lines of the log to leave the process. Call it before the end.
+pub fn flush() {
+    crate::log_pipe::flush();
 }
 
 /// The same, to somewhere else.

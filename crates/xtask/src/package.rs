@@ -22,6 +22,15 @@ pub fn install(missing: &str, packages: &[&str]) -> Result<(), String> {
         .map_err(|reason| format!("{reason}; {advice}"))
 }
 
+/// `ip`, for the tests that cut a network of their own.
+pub fn network_tools() -> Result<(), String> {
+    let found = Command::new("ip").arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    if found.is_ok_and(|status| status.success()) {
+        return Ok(());
+    }
+    install("no `ip` on this machine", &["iproute2"])
+}
+
 fn apt_get(arguments: &[&str]) -> Result<(), String> {
     // Nobody is there to answer a question.
     let quiet = ("DEBIAN_FRONTEND", "noninteractive");

@@ -1,6 +1,12 @@
 //! One unit of work for the writer: what it sees, how it may fail, and how it is answered.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+};
 
 use super::{conn::Conn, error::DbError};
 
@@ -72,16 +78,28 @@ pub(super) trait Job<S>: Send {
     fn settle(self: Box<Self>, fault: Option<WriterFault>);
 }
 
+/// Who has a job: the writer that begins it, or the caller who waited too long and takes it back. Whoever comes first.
+#[derive(Clone, Default)]
+pub(super) struct Claim(Arc<AtomicBool>);
+
+impl Claim {
+    /// Whether it is now the one who asks that has it.
+    pub(super) fn take(&self) -> bool {
+        !self.0.swap(true, SeqCst)
+    }
+}
+
 /// The work, later its outcome, and the way to answer.
 pub(super) struct TypedJob<F, T, E, R> {
+    claim: Claim,
     work: Option<F>,
     outcome: Option<Result<T, E>>,
     reply: R,
 }
 
 impl<F, T, E, R> TypedJob<F, T, E, R> {
-    pub(super) fn new(work: F, reply: R) -> Self {
-        Self { work: Some(work), outcome: None, reply }
+    pub(super) fn new(claim: Claim, work: F, reply: R) -> Self {
+        Self { claim, work: Some(work), outcome: None, reply }
     }
 }
 
@@ -93,6 +111,10 @@ where
     R: FnOnce(Result<T, E>) + Send,
 {
     fn run(&mut self, tx: &mut Tx<'_, S>) -> Ran {
+        if !self.claim.take() {
+            // Its caller was told that nothing was written.
+            return Ran::Refused;
+        }
         let Some(work) = self.work.take() else { return Ran::Panicked };
         // Unwind safety: what the closure could leave half-done is rolled back to the savepoint, and the state of the
         // batch is replaced by the copy taken before.

@@ -6,6 +6,7 @@
 
 mod conn;
 mod error;
+mod files;
 mod job;
 mod migrate;
 mod open;
@@ -29,6 +30,12 @@ pub use open::{Role, SQLITE_FILE, Server, Target};
 pub use reader::{Readers, ReadersConfig};
 pub use value::{Param, Row};
 pub use writer::{Batch, Writer, WriterConfig, WriterStats};
+
+/// How long a request waits for the database unless configured: longer than the database itself lets a short statement
+/// take, so that this ends only the wait for one that does not answer at all.
+pub const WAIT_DEFAULT: std::time::Duration = std::time::Duration::from_secs(20);
+
+const NO_ANSWER: &str = "the database did not answer in time";
 
 /// Runs `work` on a thread of its own and waits for it: the way for start-up code inside the asynchronous runtime to
 /// open, migrate and drop a PostgreSQL connection, which must never happen on one of the runtime's threads.

@@ -50,6 +50,11 @@ pub const SQLITE_FILE: &str = "portcullis.db";
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// After this long without a word from the other machine a connection is given up, whether something was sent or not.
+const SILENCE_MAX: Duration = Duration::from_secs(15);
+/// How long a connection may be idle before it is asked for a sign of life, and how often then.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
+
 /// The oldest PostgreSQL that is tested, as `server_version_num`.
 const POSTGRES_VERSION_MIN: i64 = 140_000;
 
@@ -71,6 +76,7 @@ impl Target {
             DbError::Config("the database URL is malformed; write `postgres://user:password@host:5432/name`".into())
         })?;
         config.application_name("portcullis").connect_timeout(CONNECT_TIMEOUT);
+        config.keepalives_idle(SIGN_OF_LIFE).keepalives_interval(SIGN_OF_LIFE).tcp_user_timeout(SILENCE_MAX);
         // Plain text is for this machine only. On the network, TLS with a verified certificate, whatever the URL says.
         let tls = !is_local(&config) || config.get_ssl_mode() == SslMode::Require;
         config.ssl_mode(if tls { SslMode::Require } else { SslMode::Disable });

@@ -10,6 +10,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError, TryLockError,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use tokio::sync::Semaphore;
@@ -31,11 +32,16 @@ pub struct ReadersConfig {
     /// Jobs that may wait for one connection of PostgreSQL, and long reads that may run or wait on SQLite; one more is
     /// [`DbError::Busy`].
     pub queue_max: usize,
+    /// How long a caller waits for the answer to a short read of PostgreSQL.
+    pub wait: Duration,
 }
+
+/// How long a caller waits for the answer to a long read of PostgreSQL: longer than that lets a statement take.
+const HEAVY_WAIT: Duration = Duration::from_secs(16 * 60);
 
 impl Default for ReadersConfig {
     fn default() -> Self {
-        Self { light: 4, heavy: 2, queue_max: 256 }
+        Self { light: 4, heavy: 2, queue_max: 256, wait: super::WAIT_DEFAULT }
     }
 }
 
@@ -58,15 +64,16 @@ impl Readers {
                 heavy_places: Semaphore::new(config.queue_max).into(),
             },
             Target::Postgres(_) => Engine::Postgres {
-                light: Threads::open(target, Role::Reader, light, config.queue_max)?,
-                heavy: Threads::open(target, Role::Heavy, heavy, config.queue_max)?,
+                light: Threads::open(target, Role::Reader, light, config.queue_max, config.wait)?,
+                heavy: Threads::open(target, Role::Heavy, heavy, config.queue_max, HEAVY_WAIT)?,
             },
         }))
     }
 
     /// Runs a short `job` on one snapshot. What the job writes is refused.
     ///
-    /// Fails with [`DbError::Busy`] if too many wait, [`DbError::Panicked`] if the job panics.
+    /// Fails with [`DbError::Busy`] if too many wait, [`DbError::Panicked`] if the job panics, [`DbError::Unavailable`] if
+    /// PostgreSQL does not answer in time. Needs a runtime with a timer.
     pub async fn read<T, E>(&self, job: impl FnOnce(&mut Conn) -> Result<T, E> + Send + 'static) -> Result<T, E>
     where
         T: Send + 'static,

@@ -7,6 +7,7 @@ use std::{
         mpsc::{self, Receiver, SyncSender, TrySendError},
     },
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use tokio::sync::oneshot;
@@ -22,7 +23,10 @@ use super::{
 type ReadJob = Box<dyn FnOnce(Result<&mut Conn, DbError>) + Send>;
 
 /// A fixed number of reading threads. Dropping it finishes the queues and waits for the threads.
-pub(super) struct Threads(Vec<Lane>);
+pub(super) struct Threads {
+    lanes: Vec<Lane>,
+    wait: Duration,
+}
 
 struct Lane {
     queue: Option<SyncSender<ReadJob>>,
@@ -32,8 +36,15 @@ struct Lane {
 }
 
 impl Threads {
-    pub(super) fn open(target: &Target, role: Role, count: usize, queue_max: usize) -> Result<Self, DbError> {
-        (0..count).map(|_| Lane::open(target, role, queue_max)).collect::<Result<_, _>>().map(Self)
+    pub(super) fn open(
+        target: &Target,
+        role: Role,
+        count: usize,
+        queue_max: usize,
+        wait: Duration,
+    ) -> Result<Self, DbError> {
+        let lanes = (0..count).map(|_| Lane::open(target, role, queue_max)).collect::<Result<_, _>>()?;
+        Ok(Self { lanes, wait })
     }
 
     pub(super) async fn read<T, E>(&self, job: impl FnOnce(&mut Conn) -> Result<T, E> + Send + 'static) -> Result<T, E>
@@ -42,13 +53,16 @@ impl Threads {
         E: From<DbError> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        self.enqueue(read_job(job, move |outcome| drop(reply.send(outcome))))?;
-        answer.await.unwrap_or_else(|_| Err(DbError::Panicked.into()))
+        self.enqueue(read_job(job, reply))?;
+        match tokio::time::timeout(self.wait, answer).await {
+            Ok(answer) => answer.unwrap_or_else(|_| Err(DbError::Panicked.into())),
+            Err(_) => Err(DbError::Unavailable(super::NO_ANSWER.into()).into()),
+        }
     }
 
     /// Gives the job to the least loaded thread; if that one's queue is full, so are all.
     fn enqueue(&self, job: ReadJob) -> Result<(), DbError> {
-        let lane = self.0.iter().min_by_key(|lane| lane.load.load(Relaxed)).ok_or(DbError::Busy)?;
+        let lane = self.lanes.iter().min_by_key(|lane| lane.load.load(Relaxed)).ok_or(DbError::Busy)?;
         let queue = lane.queue.as_ref().ok_or(DbError::Busy)?;
         lane.load.fetch_add(1, Relaxed);
         queue.try_send(job).map_err(|refused| {
@@ -61,13 +75,24 @@ impl Threads {
     }
 }
 
-fn read_job<T, E: From<DbError>>(
+fn read_job<T, E>(
     job: impl FnOnce(&mut Conn) -> Result<T, E> + Send + 'static,
-    reply: impl FnOnce(Result<T, E>) + Send + 'static,
-) -> ReadJob {
-    Box::new(move |conn| match conn {
-        Ok(conn) => reply(in_snapshot(conn, job)),
-        Err(error) => reply(Err(error.into())),
+    reply: oneshot::Sender<Result<T, E>>,
+) -> ReadJob
+where
+    T: Send + 'static,
+    E: From<DbError> + Send + 'static,
+{
+    Box::new(move |conn| {
+        if reply.is_closed() {
+            return;
+        }
+        let answer = match conn {
+            Ok(conn) => in_snapshot(conn, job),
+            Err(error) => Err(error.into()),
+        };
+        // A caller that no longer waits does not want the answer.
+        drop(reply.send(answer));
     })
 }
 

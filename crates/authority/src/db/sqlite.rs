@@ -1,6 +1,6 @@
 //! The SQLite half of [`super::Conn`].
 
-use std::{collections::HashMap, os::unix::fs::OpenOptionsExt, path::Path, sync::Arc, time::Duration};
+use std::{collections::HashMap, io::Read, os::unix::fs::OpenOptionsExt, path::Path, sync::Arc, time::Duration};
 
 use rusqlite::{CachedStatement, Connection, OpenFlags, types::ValueRef};
 
@@ -35,6 +35,7 @@ struct Statement {
 impl Sqlite {
     pub(super) fn open(path: &Path, role: Role) -> Result<Self, DbError> {
         create_private(path)?;
+        is_whole(path)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let conn = Connection::open_with_flags(path, flags)?;
         conn.busy_timeout(BUSY_TIMEOUT)?;
@@ -163,6 +164,41 @@ fn fill(slot: &mut Value, column: usize, found: ValueRef<'_>) -> Result<(), DbEr
         ValueRef::Blob(bytes) => Param::Bytes(bytes),
         ValueRef::Real(_) => return Err(DbError::Shape(format!("column {column} is a fraction"))),
     });
+    Ok(())
+}
+
+/// Refuses a file that is shorter than it says. SQLite itself notices only when it comes to a page that is missing. Where
+/// there is a log, the end of the file may be in it, and what is not is SQLite's to find.
+fn is_whole(path: &Path) -> Result<(), DbError> {
+    let mut log = path.to_path_buf().into_os_string();
+    log.push("-wal");
+    if std::fs::metadata(log).is_ok_and(|log| log.len() > 0) {
+        return Ok(());
+    }
+    let unreadable = |error: std::io::Error| DbError::Unavailable(format!("cannot read `{}`: {error}", path.display()));
+    let mut file = std::fs::File::open(path).map_err(unreadable)?;
+    let mut header = [0; 100];
+    let length = file.metadata().map_err(unreadable)?.len();
+    if length == 0 {
+        return Ok(());
+    }
+    // https://www.sqlite.org/fileformat.html §1.3
+    let number =
+        |header: &[u8; 100], at: usize| header[at..at + 4].iter().fold(0, |n, byte| (n << 8) | u64::from(*byte));
+    let cut = match file.read_exact(&mut header) {
+        Ok(()) => {
+            let page = (u64::from(header[16]) << 8) | u64::from(header[17]);
+            let bytes = number(&header, 28) * if page == 1 { 65_536 } else { page };
+            number(&header, 24) == number(&header, 92) && length < bytes
+        }
+        Err(_) => true,
+    };
+    if cut {
+        return Err(DbError::Config(format!(
+            "SQLITE_FILE_CUT: `{}` is shorter than it was written; restore it from a backup",
+            path.display()
+        )));
+    }
     Ok(())
 }
 

@@ -140,6 +140,11 @@ fn with_database(url: &str, name: &str) -> String {
     format!("{}/{name}{options}", &address[..path_at])
 }
 
+/// How to open a database of the test's own making.
+pub fn target(url: &str, data_dir: &Path) -> Target {
+    or_panic("parse", Target::parse(Some(url), data_dir))
+}
+
 /// A new private directory among the temporary files.
 pub fn fresh_dir() -> PathBuf {
     let dir = std::env::temp_dir().join(unique("ptc_test"));

@@ -9,13 +9,14 @@ use std::{
         mpsc::{self, SyncSender, TrySendError},
     },
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use tokio::sync::oneshot;
 
 use super::{
     error::DbError,
-    job::{Job, Tx, TypedJob, WriterFault},
+    job::{Claim, Job, Tx, TypedJob, WriterFault},
     open::Target,
     writer_thread::Thread,
 };
@@ -43,11 +44,13 @@ pub struct WriterConfig {
     pub queue_max: usize,
     /// Jobs in one transaction.
     pub batch_max: usize,
+    /// How long a caller waits for an answer.
+    pub wait: Duration,
 }
 
 impl Default for WriterConfig {
     fn default() -> Self {
-        Self { queue_max: 1024, batch_max: 128 }
+        Self { queue_max: 1024, batch_max: 128, wait: super::WAIT_DEFAULT }
     }
 }
 
@@ -83,6 +86,7 @@ pub struct Writer<S> {
     queue: Option<SyncSender<Box<dyn Job<S>>>>,
     thread: Option<JoinHandle<()>>,
     counters: Arc<Counters>,
+    wait: Duration,
 }
 
 impl<S: Clone + Send + 'static> Writer<S> {
@@ -109,23 +113,30 @@ impl<S: Clone + Send + 'static> Writer<S> {
             })
             .map_err(|error| DbError::Unavailable(format!("cannot start the writer thread: {error}")))?;
         opened.recv().unwrap_or(Err(DbError::Panicked))?;
-        Ok(Self { queue: Some(queue), thread: Some(thread), counters })
+        Ok(Self { queue: Some(queue), thread: Some(thread), counters, wait: config.wait })
     }
 
     /// Runs `job` in the next transaction and waits until that is committed. On `Err` from the job, or a panic, nothing
     /// of it is stored. If the caller stops waiting, the job runs all the same.
     ///
-    /// A full queue answers [`WriterFault::Busy`] at once.
+    /// A full queue answers [`WriterFault::Busy`] at once. A database that does not answer in time is
+    /// [`WriterFault::Unavailable`] while the job has not begun, which it then never does, else [`WriterFault::Unknown`].
+    /// Needs a runtime with a timer.
     pub async fn submit<T, E>(&self, job: impl FnOnce(&mut Tx<'_, S>) -> Result<T, E> + Send + 'static) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<WriterFault> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
+        let claim = Claim::default();
         // A caller that no longer waits does not want the answer.
-        let job = TypedJob::new(job, move |outcome| drop(reply.send(outcome)));
+        let job = TypedJob::new(claim.clone(), job, move |outcome| drop(reply.send(outcome)));
         self.enqueue(Box::new(job), |queue, job| queue.try_send(job))?;
-        answer.await.unwrap_or_else(|_| Err(WriterFault::Stopped.into()))
+        match tokio::time::timeout(self.wait, answer).await {
+            Ok(answer) => answer.unwrap_or_else(|_| Err(WriterFault::Stopped.into())),
+            Err(_) if claim.take() => Err(WriterFault::Unavailable(super::NO_ANSWER.into()).into()),
+            Err(_) => Err(WriterFault::Unknown.into()),
+        }
     }
 
     /// As [`Writer::submit`] for code outside the asynchronous runtime; waits for a place in the queue instead of
@@ -139,7 +150,7 @@ impl<S: Clone + Send + 'static> Writer<S> {
         E: From<WriterFault> + Send + 'static,
     {
         let (reply, answer) = mpsc::sync_channel(1);
-        let job = TypedJob::new(job, move |outcome| drop(reply.send(outcome)));
+        let job = TypedJob::new(Claim::default(), job, move |outcome| drop(reply.send(outcome)));
         self.enqueue(Box::new(job), |queue, job| queue.send(job).map_err(|gone| TrySendError::Disconnected(gone.0)))?;
         answer.recv().unwrap_or_else(|_| Err(WriterFault::Stopped.into()))
     }

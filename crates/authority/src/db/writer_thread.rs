@@ -8,6 +8,7 @@ use std::{
 use super::{
     conn::{CommitError, Conn},
     error::DbError,
+    files::Files,
     job::{Job, Ran, Tx, WriterFault},
     open::{Role, Target},
     writer::{Batch, Counters},
@@ -20,6 +21,7 @@ pub(super) struct Thread<B: Batch> {
     target: Target,
     /// Nothing after the connection was lost; opened anew for the next transaction.
     conn: Option<Conn>,
+    files: Files,
     batch: B,
     jobs: Receiver<Waiting<B>>,
     batch_max: usize,
@@ -41,7 +43,8 @@ impl<B: Batch> Thread<B> {
         counters: Arc<Counters>,
     ) -> Result<Self, DbError> {
         let conn = Some(Conn::open(&target, Role::Writer)?);
-        Ok(Self { target, conn, batch, jobs, batch_max, counters })
+        let files = Files::of(&target);
+        Ok(Self { target, conn, files, batch, jobs, batch_max, counters })
     }
 
     pub(super) fn run(&mut self) {
@@ -75,12 +78,21 @@ impl<B: Batch> Thread<B> {
         let done = self.begin().and_then(|mut conn| {
             hit("writer.after_begin");
             let work = AssertUnwindSafe(|| work(&mut conn, &mut self.batch, &self.counters, taken));
-            let done = catch_unwind(work).unwrap_or_else(|_| {
+            let mut done = catch_unwind(work).unwrap_or_else(|_| {
                 self.counters.panics.fetch_add(1, Relaxed);
                 Err(WriterFault::Panicked)
             });
+            // Committed into files without a name is not stored.
+            if matches!(done, Ok(Some(_)))
+                && let Err(error) = self.files.check()
+            {
+                tracing::error!(%error, "the database was taken away while committing");
+                done = Err(WriterFault::Unknown);
+            }
             let clean = match &done {
                 Ok(Some(_)) => true,
+                // What an engine believes after a failed write or fsync is not worth having.
+                Err(WriterFault::Unknown) => false,
                 // Rolls back also what a failed COMMIT left open; there is nothing to roll back if SQLite gave up by
                 // itself.
                 Ok(None) | Err(_) => !conn.in_transaction() || conn.batch("ROLLBACK").is_ok(),
@@ -112,6 +124,8 @@ impl<B: Batch> Thread<B> {
     /// A connection inside the write transaction. A connection found dead is replaced once: no job has run yet, so
     /// nothing is repeated.
     fn begin(&mut self) -> Result<Conn, WriterFault> {
+        // Before opening anew as well: that would make an empty file where one is missing.
+        self.files.check()?;
         if let Some(mut conn) = self.conn.take() {
             match conn.begin_write() {
                 Ok(()) => return Ok(conn),

@@ -15,9 +15,11 @@ pub(crate) fn put(conn: &mut Conn, name: &str, value: &str) -> Result<(), DbErro
     Ok(())
 }
 
-/// Stores what is there again: a write that changes nothing, to learn whether one is taken.
+/// Stores something and takes it back: a write that changes nothing, to learn whether one is taken. It has to be another
+/// value in between, since SQLite does not store what is there already.
 pub(crate) fn rewrite(conn: &mut Conn) -> Result<(), DbError> {
-    conn.execute("/* meta_rewrite */ UPDATE meta SET value = value", &[])?;
+    conn.execute("/* meta_rewrite */ UPDATE meta SET value = value || ' '", &[])?;
+    conn.execute("/* meta_rewritten */ UPDATE meta SET value = substr(value, 1, length(value) - 1)", &[])?;
     Ok(())
 }
 

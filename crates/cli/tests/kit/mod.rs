@@ -15,6 +15,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 pub mod clients;
+pub mod cluster;
+pub mod faults;
 pub mod fleet;
 pub mod proxy;
 

@@ -10,7 +10,10 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::{
-    kit::fleet::{Dice, Fleet},
+    kit::{
+        cluster::Cluster,
+        fleet::{Dice, Fleet},
+    },
     load::Load,
 };
 
@@ -22,11 +25,13 @@ pub struct Chaos {
     dice: Dice,
     between: Duration,
     strikes: u64,
+    /// The database's server, where it has one.
+    cluster: Option<Cluster>,
 }
 
 impl Chaos {
-    pub fn new(load: &Arc<Load>, dice: Dice, between: Duration) -> Self {
-        Self { load: Arc::clone(load), dice, between, strikes: 0 }
+    pub fn new(load: &Arc<Load>, dice: Dice, between: Duration, cluster: Option<Cluster>) -> Self {
+        Self { load: Arc::clone(load), dice, between, strikes: 0, cluster }
     }
 
     /// Waits a while, then does the next thing, and says what.
@@ -69,11 +74,11 @@ impl Chaos {
                 self.load.human(fleet, Method::POST, &format!("/workspaces/{workspace}/restart"), None);
                 "a human restarted an agent".to_owned()
             }
-            _ => match &fleet.db.url {
-                Some(_) => {
-                    let sql = "SELECT CAST(COUNT(pg_terminate_backend(pid)) AS TEXT) FROM pg_stat_activity \
-                        WHERE datname = current_database() AND pid <> pg_backend_pid()";
-                    format!("{} connections to the database were ended", fleet.db.texts(sql).concat())
+            _ => match &mut self.cluster {
+                Some(cluster) => {
+                    cluster.stop(Signal::SIGQUIT);
+                    cluster.run(&[]);
+                    "the database's server was restarted without a farewell".to_owned()
                 }
                 None => {
                     let shims = fleet.processes_of(&self.one());

@@ -267,6 +267,20 @@ impl Load {
             let events = refused.iter().filter(|event| event["key"] == key.as_str()).count();
             assert!(events >= 1, "{key} was refused and there is no event of it");
         }
+        for (what, sql) in [
+            (
+                "an approval was applied twice",
+                "SELECT COUNT(*) FROM secret_versions v WHERE v.approval_id IS NOT NULL AND \
+                 (SELECT COUNT(*) FROM secret_versions o WHERE o.approval_id = v.approval_id) > 1",
+            ),
+            (
+                "a version without its event",
+                "SELECT COUNT(*) FROM secret_versions v WHERE NOT EXISTS \
+                 (SELECT 1 FROM audit a WHERE a.seq = v.audit_id AND a.outcome = 'done')",
+            ),
+        ] {
+            assert_eq!(fleet.db.integer(sql), 0, "{what}");
+        }
         for (workspace, messages) in &told.messages {
             let ran = std::fs::read_to_string(fleet.work(workspace).join("ran")).unwrap();
             for (said, end) in messages {

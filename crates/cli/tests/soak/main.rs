@@ -19,10 +19,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use portcullis_authority::testkit_db::databases;
+use portcullis_authority::testkit_db::{TestDb, target};
 
 use chaos::Chaos;
-use kit::fleet::{Dice, Fleet};
+use kit::{
+    cluster::Cluster,
+    fleet::{Dice, Fleet},
+};
 use load::Load;
 use memory::Memory;
 
@@ -64,44 +67,57 @@ fn plan() -> Plan {
 }
 
 #[test]
+fn nothing_is_lost_or_done_twice_while_everything_is_restarted_on_sqlite() {
+    soaks(TestDb::sqlite(), None);
+}
+
+/// A server of the test's own: it is restarted too.
+#[test]
+fn nothing_is_lost_or_done_twice_while_everything_is_restarted_on_postgres() {
+    let cluster = Cluster::start(&[]);
+    let mut db = TestDb::sqlite();
+    db.engine = "postgres";
+    db.target = target(&cluster.url(), &db.data_dir);
+    db.url = Some(cluster.url());
+    soaks(db, Some(cluster));
+}
+
 #[expect(clippy::print_stdout, reason = "whoever soaks wants to see that it goes on")]
-fn nothing_is_lost_or_done_twice_while_everything_is_restarted() {
-    let (plan, seed) = (plan(), number(SEED_VARIABLE).unwrap_or(SEED));
-    for db in databases() {
-        println!("{}: seed {seed:#x}, {:?} of restarts, {:?} of calm", db.engine, plan.restarts, plan.calm);
-        let mut fleet = Fleet::new(db, "");
-        let clients = kit::runtime();
-        let load = Arc::new(Load::new(&fleet, plan.pause));
-        let working = load.begin(&clients);
+fn soaks(db: TestDb, cluster: Option<Cluster>) {
+    let (plan, seed, engine) = (plan(), number(SEED_VARIABLE).unwrap_or(SEED), db.engine);
+    println!("{engine}: seed {seed:#x}, {:?} of restarts, {:?} of calm", plan.restarts, plan.calm);
+    let mut fleet = Fleet::new(db, "");
+    let clients = kit::runtime();
+    let load = Arc::new(Load::new(&fleet, plan.pause));
+    let working = load.begin(&clients);
 
-        let begun = Instant::now();
-        let mut chaos = Chaos::new(&load, Dice(seed), plan.between);
-        while begun.elapsed() < plan.restarts {
-            let did = chaos.strike(&mut fleet);
-            println!("{:>6.1} s: {did}; {}", begun.elapsed().as_secs_f64(), load.told(|told| told.summary()));
-            load.complain();
-        }
-        chaos.mend(&fleet);
-
-        let (mut memory, calm) = (Memory::new(plan.calm), Instant::now());
-        while calm.elapsed() < plan.calm {
-            memory.look(fleet.server_memory_now_kib());
-            std::thread::sleep(memory.every());
-            load.complain();
-        }
-        println!("memory of the server in the calm: {}", memory.summary());
-
-        load.stop();
-        clients.block_on(async {
-            for (name, task) in working {
-                task.await.unwrap_or_else(|error| panic!("{name}: {error}"));
-            }
-        });
-        println!("all in all: {}", load.told(|told| told.summary()));
-        load.stands(&fleet);
-        memory.stands();
-        assert!(!fleet.log().contains(load::VALUE), "a value in the log");
-        fleet.kill_server();
-        fleet.verified();
+    let begun = Instant::now();
+    let mut chaos = Chaos::new(&load, Dice(seed), plan.between, cluster);
+    while begun.elapsed() < plan.restarts {
+        let did = chaos.strike(&mut fleet);
+        println!("{engine} {:>6.1} s: {did}; {}", begun.elapsed().as_secs_f64(), load.told(|told| told.summary()));
+        load.complain();
     }
+    chaos.mend(&fleet);
+
+    let (mut memory, calm) = (Memory::new(plan.calm), Instant::now());
+    while calm.elapsed() < plan.calm {
+        memory.look(fleet.server_memory_now_kib());
+        std::thread::sleep(memory.every());
+        load.complain();
+    }
+    println!("{engine}: memory of the server in the calm: {}", memory.summary());
+
+    load.stop();
+    clients.block_on(async {
+        for (name, task) in working {
+            task.await.unwrap_or_else(|error| panic!("{name}: {error}"));
+        }
+    });
+    println!("{engine}: all in all: {}", load.told(|told| told.summary()));
+    load.stands(&fleet);
+    memory.stands();
+    assert!(!fleet.log().contains(load::VALUE), "a value in the log");
+    fleet.kill_server();
+    fleet.verified();
 }

@@ -210,8 +210,10 @@ impl World {
             clock,
         })
         .expect("the organisation opens");
-        let app =
-            App::new(authority.clone(), Settings { secure_cookies: false, version: "test", public_url: None, rates });
+        let app = App::new(
+            authority.clone(),
+            Settings { secure_cookies: false, version: "test", public_url: None, rates, ..Settings::default() },
+        );
         let running = portcullis_service::start(app, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await;
         let running = running.expect("the server starts");
         let url = format!("http://{}", running.address);

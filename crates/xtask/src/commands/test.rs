@@ -7,10 +7,10 @@ use std::path::Path;
 use std::process::Stdio;
 
 use crate::libtest::Tally;
-use crate::{browser, clients, docker, postgres, solver, step};
+use crate::{browser, clients, docker, package, postgres, solver, step};
 
 /// Builds the crash points in, for the tests that kill the writer at each of them, and what the MCP conformance suite calls.
-const FEATURES: &str = "portcullis/failpoints,portcullis/conformance";
+pub const FEATURES: &str = "portcullis/failpoints,portcullis/conformance";
 
 pub fn run(arguments: &[String]) -> Result<(), String> {
     let extra = match arguments.split_first() {
@@ -20,6 +20,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     };
     step::announce("rustfmt and clippy", components)?;
     let binaries = step::announce("postgresql", postgres::ensure)?;
+    step::announce("network tools", package::network_tools)?;
     step::announce("docker", docker::ensure)?;
     step::announce("browser", browser::ensure)?;
     step::announce("solver", solver::ensure)?;

@@ -68,7 +68,7 @@ async fn too_many_long_reads_are_refused_at_once() {
     for db in databases() {
         // One runs and one waits on PostgreSQL; two places on SQLite.
         let queue_max = if db.url.is_some() { 1 } else { 2 };
-        let readers = readers(&db, ReadersConfig { light: 1, heavy: 1, queue_max });
+        let readers = readers(&db, ReadersConfig { light: 1, heavy: 1, queue_max, ..ReadersConfig::default() });
         let (go_on, wait) = mpsc::sync_channel::<()>(1);
         let (started, running) = mpsc::sync_channel(1);
         let hold = tokio::spawn({

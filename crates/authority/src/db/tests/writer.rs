@@ -169,7 +169,7 @@ async fn a_failing_or_panicking_job_leaves_nothing_and_its_neighbours_commit() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_queue_answers_busy_at_once() {
     for db in databases() {
-        let (writer, _) = start(&db, WriterConfig { queue_max: 2, batch_max: 8 });
+        let (writer, _) = start(&db, WriterConfig { queue_max: 2, batch_max: 8, ..WriterConfig::default() });
         let (go_on, held) = hold(&writer).await;
         let waiting: Vec<_> = (0..2)
             .map(|_| {
@@ -212,7 +212,7 @@ async fn two_writers_on_one_database_never_lose_each_others_state() {
 #[test]
 fn shutting_down_finishes_the_queue() {
     for db in databases() {
-        let (writer, _) = start(&db, WriterConfig { queue_max: 4, batch_max: 2 });
+        let (writer, _) = start(&db, WriterConfig { queue_max: 4, batch_max: 2, ..WriterConfig::default() });
         std::thread::scope(|scope| {
             for _ in 0..20 {
                 // Twenty into a queue of four: blocking callers wait for a place.
