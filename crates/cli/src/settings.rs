@@ -4,6 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use portcullis_authority::{AdminToken, Authority, Config, Opening, clock::Clock};
 use portcullis_service::Rates;
@@ -16,6 +17,8 @@ use crate::error::Error;
 /// Where the server listens unless told otherwise.
 pub const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7717);
 const CONFIG_FILE: &str = "portcullis.toml";
+/// Longest time a server may take to leave, in seconds.
+const LEAVE_S_MAX: u64 = 600;
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -34,6 +37,8 @@ struct Server {
     listen: Option<SocketAddr>,
     /// `https://…` when a proxy in front speaks TLS: cookies are then `Secure`.
     public_url: Option<String>,
+    /// How long a server that is asked to stop goes on answering, no longer ready: for a balancer to notice.
+    leave_s: Option<u64>,
 }
 
 #[derive(Default, Deserialize)]
@@ -72,6 +77,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// How the service is reached from outside, if not by `listen`.
     pub public_url: Option<String>,
+    /// Between the request to stop and the last connection that is accepted.
+    pub leave: Duration,
     /// How agents are run.
     pub agents: Agents,
     /// Limits.
@@ -115,6 +122,7 @@ impl Settings {
         Ok(Self {
             data,
             listen: listen.or(file.server.listen).unwrap_or(LISTEN_DEFAULT),
+            leave: leave(file.server.leave_s)?,
             public_url: file.server.public_url,
             agents: file.agents.read()?,
             config: Config { runtimes: file.agents.runtimes()?, ..limits(&file.limits, file.approvals.break_glass)? },
@@ -135,6 +143,13 @@ impl Settings {
     /// Where people reach it.
     pub fn url(&self, listening: SocketAddr) -> String {
         self.public_url.clone().unwrap_or_else(|| format!("http://{listening}"))
+    }
+}
+
+fn leave(given: Option<u64>) -> Result<Duration, Error> {
+    match given.unwrap_or_default() {
+        seconds @ 0..=LEAVE_S_MAX => Ok(Duration::from_secs(seconds)),
+        _ => Err(Error::usage(format!("`server.leave_s` is 0 to {LEAVE_S_MAX} seconds"))),
     }
 }
 
@@ -217,6 +232,7 @@ mod tests {
             data: PathBuf::new(),
             listen: listen.parse().unwrap(),
             public_url: public_url.map(str::to_owned),
+            leave: Duration::ZERO,
             agents: Agents::default(),
             config: Config::default(),
             rates: Rates::default(),

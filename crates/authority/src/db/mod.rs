@@ -7,6 +7,7 @@
 mod conn;
 mod error;
 mod job;
+mod listen;
 mod migrate;
 mod open;
 mod pg;
@@ -29,6 +30,14 @@ pub use open::{Role, SQLITE_FILE, Server, Target};
 pub use reader::{Readers, ReadersConfig};
 pub use value::{Param, Row};
 pub use writer::{Batch, Writer, WriterConfig, WriterStats};
+
+/// Hears of the commits of other servers, where there may be any: `committed` moves with them.
+pub fn hear(target: &Target, committed: &tokio::sync::watch::Sender<i64>) -> Result<(), DbError> {
+    match target {
+        Target::Sqlite { .. } => Ok(()),
+        Target::Postgres(server) => listen::start(server, committed),
+    }
+}
 
 /// Runs `work` on a thread of its own and waits for it: the way for start-up code inside the asynchronous runtime to
 /// open, migrate and drop a PostgreSQL connection, which must never happen on one of the runtime's threads.
