@@ -49,7 +49,7 @@ async fn upto(stream: &mut Response, what: &str) -> String {
 
 #[test]
 fn writes_through_two_servers_are_one_log_and_each_refuses_the_incident() {
-    const WRITES: usize = 40;
+    const WRITES: usize = 15;
     let Some((first, second)) = pair(SERVES, "") else { return };
     let workspace = text(&first.post("/workspaces", Some(json!({"name": "shared"})), 201), "id");
     let root = first.root();
@@ -60,13 +60,18 @@ fn writes_through_two_servers_are_one_log_and_each_refuses_the_incident() {
                 let body = json!({"key": format!("{name}_{n}"), "value": format!("the value {n}")});
                 let path = format!("/workspaces/{workspace}/secrets");
                 want(200, fleet.owner().post(&fleet.url(), &path, body).await);
-                let body = json!({"key": format!("INCIDENT_{n}"), "value": "x"});
+                let body = json!({"key": format!("INCIDENT_{name}_{n}"), "value": "x"});
                 let path = format!("/workspaces/{root}/secrets");
                 let refused = want(403, Actor::bearer(ADMIN).post(&fleet.url(), &path, body).await);
                 assert_eq!(refused["code"], "CONCIERGE_SELF_WRITE_BLOCKED");
             }
         };
-        tokio::join!(write(&first, "FIRST"), write(&second, "SECOND"), write(&first, "THIRD"), write(&second, "FOURTH"));
+        tokio::join!(
+            write(&first, "FIRST"),
+            write(&second, "SECOND"),
+            write(&first, "THIRD"),
+            write(&second, "FOURTH")
+        );
     });
     let seen = [&first, &second].map(|fleet| fleet.audit(""));
     assert_eq!(seen[0], seen[1], "one log, whoever is asked");
@@ -188,6 +193,20 @@ fn another_server_takes_over_from_one_that_was_killed_and_its_agent_has_no_power
 }
 
 #[test]
+fn what_an_agent_says_to_another_server_reaches_its_own() {
+    let Some((first, second)) = pair("", "") else { return };
+    let id = first.create("worker", exec(HOLDS), None);
+    first.settled(&id);
+    let [own, other] = if first.processes_of(&id).is_empty() { [&second, &first] } else { [&first, &second] };
+    let agent = Actor::bearer(&own.token(&own.boot(&id)));
+    own.until("its supervisor hears of its trouble", || {
+        let trouble = json!({"workspace_id": id, "error_rate": 1.0});
+        want(200, other.run(agent.post(&other.url(), "/registry/heartbeat", trouble)));
+        (own.workspace(&id)["status"] == "degraded").then_some(())
+    });
+}
+
+#[test]
 fn a_server_that_was_stopped_in_its_tracks_records_nothing_of_what_was_taken_from_it() {
     let Some(db) = databases().into_iter().find(|db| db.url.is_some()) else { return };
     let first = Fleet::new(db, "");
@@ -232,8 +251,10 @@ fn a_server_that_is_started_again_at_once_keeps_its_agents_and_their_turns() {
         let outcome = second.outcome(&id, &held);
         if took >= AT_ONCE && outcome["status"] == "failed" {
             // It was taken over, which is right; back to where it was.
+            second.settled(&id);
+            let there = second.boot(&id);
             second.kill_server();
-            first.until("it is taken back", || first.processes_of(&id).first().map(drop));
+            first.next_boot(&id, &there);
             first.settled(&id);
             second.start();
             continue;

@@ -57,6 +57,9 @@ pub struct Running {
     leaving: Arc<AtomicBool>,
     agents: Option<Arc<crate::supervisor::Runtimes>>,
     tasks: Vec<JoinHandle<()>>,
+    /// Says that the server lives, until everything else has ended.
+    keeping: Option<JoinHandle<()>>,
+    ended: watch::Sender<bool>,
 }
 
 impl Running {
@@ -71,6 +74,10 @@ impl Running {
         self.stop.send_replace(true);
         for task in self.tasks {
             let _ = task.await;
+        }
+        self.ended.send_replace(true);
+        if let Some(keeping) = self.keeping {
+            let _ = keeping.await;
         }
         if let Err(refusal) = self.authority.last_beat().await {
             tracing::warn!(code = %refusal.code, "the last sign of life could not be written");
@@ -100,14 +107,18 @@ pub async fn start(app: App, listen: SocketAddr) -> Result<Running, ServeError> 
     let App { authority, live, agents, leaving, .. } = app;
     let kept = authority.clone();
     tasks.push(tokio::spawn(crate::supervisor::courier(authority.clone(), Arc::clone(&live), stopped.clone())));
+    let (ended, mut keeping) = (watch::channel(false).0, None);
     let runtimes = agents.as_ref().map(|(runtimes, _)| Arc::clone(runtimes));
     if let Some((runtimes, mut settings)) = agents {
         if settings.url.is_empty() {
             settings.url = format!("http://{address}");
         }
-        tasks.push(tokio::spawn(crate::supervisor::run(authority, live, runtimes, settings, stopped)));
+        let over = ended.subscribe();
+        let [supervising, beating] = crate::supervisor::start(authority, live, runtimes, settings, stopped, over);
+        tasks.push(supervising);
+        keeping = Some(beating);
     }
-    Ok(Running { address, authority: kept, stop, leaving, agents: runtimes, tasks })
+    Ok(Running { address, authority: kept, stop, leaving, agents: runtimes, tasks, keeping, ended })
 }
 
 async fn accept(app: App, listener: TcpListener, mut stopped: watch::Receiver<bool>) {

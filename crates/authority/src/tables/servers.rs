@@ -36,10 +36,8 @@ pub(crate) fn enlist(conn: &mut Conn, id: ServerId, reaches: &str, now: i64) -> 
 
 /// The life that a server is in.
 pub(crate) fn epoch(conn: &mut Conn, id: ServerId) -> Result<Option<i64>, DbError> {
-    let row = conn.query_opt(
-        "/* server_epoch */ SELECT epoch FROM servers WHERE id = $1",
-        params![id.to_string().as_str()],
-    )?;
+    let row =
+        conn.query_opt("/* server_epoch */ SELECT epoch FROM servers WHERE id = $1", params![id.to_string().as_str()])?;
     row.map(|row| row.int(0)).transpose()
 }
 

@@ -13,7 +13,10 @@ use std::{
 };
 
 use portcullis_authority::{Beat, LEASE, Refusal, Relayed};
-use portcullis_kernel::id::{BootId, ServerId};
+use portcullis_kernel::{
+    id::{BootId, ServerId},
+    runtime::RuntimeKind,
+};
 use tokio::sync::{Notify, watch};
 
 use super::{GATHER, Shared, TICK, complain};
@@ -28,8 +31,10 @@ const GAP: Duration = Duration::from_millis(3_500);
 const ASK: Duration = Duration::from_secs(2);
 /// How often it is asked what is reached from here.
 const REACH: Duration = Duration::from_secs(30);
+/// Before a server that could not begin tries again.
+const AGAIN: Duration = Duration::from_secs(1);
 /// How often servers tell each other whose agents they heard. A fraction of any silence that counts.
-pub(super) const RELAY: Duration = Duration::from_secs(10);
+pub(super) const RELAY: Duration = Duration::from_secs(5);
 
 /// Until when this server may act on what it supervises.
 #[derive(Default)]
@@ -93,14 +98,41 @@ impl Watch {
     }
 }
 
-/// Beats, and takes what is free, until the server stops. Its lease is left to run out then, so that the next start of the
-/// same server goes on with its agents before anybody else takes them.
-pub(super) async fn keep(shared: Arc<Shared>, mut stopping: watch::Receiver<bool>) {
+/// Begins a life of this server. False if it ends before it could.
+async fn enlisted(shared: &Shared, ended: &mut watch::Receiver<bool>) -> bool {
+    // Where its engine is, is asked for afterwards: what was this server's own is adopted whether or not it answers.
+    let reaches = [shared.host(), RuntimeKind::Process.as_str().to_owned()];
+    loop {
+        let began = Instant::now();
+        match shared.authority.enlist(shared.settings.server, &reaches).await {
+            Ok(()) => {
+                if shared.authority.has_company() {
+                    shared.lease.set(began + LEASE);
+                }
+                shared.lease.taken.notify_one();
+                return true;
+            }
+            Err(refusal) => complain("this server could not be entered among those that run agents", &refusal),
+        }
+        tokio::select! {
+            () = stops(ended) => return false,
+            () = tokio::time::sleep(AGAIN) => {}
+        }
+    }
+}
+
+/// Beats until the server has ended, and takes what is free until it stops. Its lease is left to run out then, so that the
+/// next start of the same server goes on with its agents before anybody else takes them.
+pub(super) async fn keep(shared: Arc<Shared>, stopping: watch::Receiver<bool>, mut ended: watch::Receiver<bool>) {
+    if !enlisted(&shared, &mut ended).await {
+        return;
+    }
     let company = shared.authority.has_company();
     let (mut watch, mut reaches, mut asked) = (Watch::default(), shared.reaches(ASK).await, Instant::now());
     // Changes in the store that somebody else made may leave a workspace without a supervisor: looked for by commits too.
     let mut committed = shared.authority.committed();
-    let mut due = Instant::now();
+    // Whether our last beat came through: otherwise nothing is known of the others either.
+    let (mut due, mut fresh) = (Instant::now(), false);
     loop {
         committed.mark_unchanged();
         if company && Instant::now() >= due {
@@ -109,10 +141,12 @@ pub(super) async fn keep(shared: Arc<Shared>, mut stopping: watch::Receiver<bool
             }
             let began = Instant::now();
             due = began + BEAT;
+            fresh = false;
             match shared.authority.beat(&reaches).await {
                 Ok(Beat::Noted(others)) => {
                     shared.lease.set(began + LEASE);
                     watch.note(others, Instant::now());
+                    fresh = true;
                 }
                 Ok(Beat::Superseded) => {
                     shared.lease.set(began);
@@ -124,11 +158,14 @@ pub(super) async fn keep(shared: Arc<Shared>, mut stopping: watch::Receiver<bool
                 Err(refusal) => complain("a sign of life could not be written", &refusal),
             }
         }
-        if let Err(refusal) = take(&shared, watch.gone(Instant::now())).await {
+        let gone = if fresh { watch.gone(Instant::now()) } else { Vec::new() };
+        if !*stopping.borrow()
+            && let Err(refusal) = take(&shared, gone).await
+        {
             complain("workspaces that nobody supervises could not be taken", &refusal);
         }
         tokio::select! {
-            () = stops(&mut stopping) => return,
+            () = stops(&mut ended) => return,
             changed = committed.changed() => if changed.is_err() { return },
             () = tokio::time::sleep(if company { due.saturating_duration_since(Instant::now()) } else { TICK }) => {}
         }
@@ -172,11 +209,12 @@ mod tests {
     #[test]
     fn whoever_stands_still_for_a_lease_is_gone_and_nobody_else() {
         let (mut watch, begin) = (Watch::default(), Instant::now());
-        for step in 0..=4_u32 {
+        for step in 0..4_u32 {
             let now = begin + BEAT * step;
             assert_eq!(watch.gone(now), [], "at beat {step}");
             watch.note(vec![(server(1), 7), (server(2), i64::from(step))], now);
         }
+        watch.note(vec![(server(1), 7), (server(2), 4)], begin + BEAT * 4);
         assert_eq!(watch.gone(begin + BEAT * 4), [(server(1), 7)]);
         watch.note(vec![(server(1), 8), (server(2), 9)], begin + BEAT * 5);
         assert_eq!(watch.gone(begin + BEAT * 5), [], "it beats again");

@@ -16,13 +16,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use portcullis_authority::{Authority, LEASE, Refusal, RestlessUnit};
+use portcullis_authority::{Authority, Refusal, RestlessUnit};
 use portcullis_kernel::{
     id::{ServerId, WorkspaceId},
     lifecycle::{Desired, Timings},
     runtime::RuntimeKind,
 };
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{
+    sync::watch,
+    task::{JoinHandle, JoinSet},
+};
 
 use crate::{app::stops, live::Live, runtime::Places};
 use bells::Bells;
@@ -39,8 +42,6 @@ const SWEEP: Duration = Duration::from_secs(60);
 const SETTLE: Duration = Duration::from_secs(5);
 /// How long an engine may take to say who it is, before a run is noted as being at this server.
 const PLACE: Duration = Duration::from_secs(2);
-/// Before a server that could not begin tries again.
-const AGAIN: Duration = Duration::from_secs(1);
 
 /// How agents are run.
 #[derive(Clone)]
@@ -96,21 +97,23 @@ fn complain(what: &str, refusal: &Refusal) {
     tracing::warn!(code = %refusal.code, reason = %refusal.reason, detail, "{what}; it is tried again");
 }
 
-/// Runs until the server stops. Agents are left running.
-pub(crate) async fn run(
+/// Two tasks: one supervises until the server stops, and leaves agents running; the other says that the server lives until
+/// it has `ended`, so that nobody takes its agents while it stops in order.
+pub(crate) fn start(
     authority: Authority,
     live: Arc<Live>,
     runtimes: Arc<Runtimes>,
     settings: Settings,
-    mut stopping: watch::Receiver<bool>,
-) {
-    let began = Instant::now();
+    stopping: watch::Receiver<bool>,
+    ended: watch::Receiver<bool>,
+) -> [JoinHandle<()>; 2] {
     let (lease, bells) = (Lease::default(), Arc::default());
-    let shared = Arc::new(Shared { authority, live, runtimes, settings, began, lease, bells });
-    if !enlisted(&shared, &mut stopping).await {
-        return;
-    }
-    let keeping = tokio::spawn(lease::keep(Arc::clone(&shared), stopping.clone()));
+    let shared = Arc::new(Shared { authority, live, runtimes, settings, began: Instant::now(), lease, bells });
+    let keeping = lease::keep(Arc::clone(&shared), stopping.clone(), ended);
+    [tokio::spawn(run(shared, stopping)), tokio::spawn(keeping)]
+}
+
+async fn run(shared: Arc<Shared>, mut stopping: watch::Receiver<bool>) {
     let mut hearsay = Hearsay::default();
     let mut units = JoinSet::new();
     // Beside the loop: ending what nobody knows takes as long as it takes, and no other agent waits for it.
@@ -169,32 +172,9 @@ pub(crate) async fn run(
         everything = looked.elapsed() >= TICK;
         tokio::time::sleep(GATHER).await;
     }
-    keeping.abort();
     let settled = async { while units.join_next().await.is_some() {} };
     if tokio::time::timeout(SETTLE, settled).await.is_err() {
         tracing::info!("some agents were being stopped or started; the next start goes on with them");
-    }
-}
-
-/// Begins a life of this server. False if it stops before it could.
-async fn enlisted(shared: &Shared, stopping: &mut watch::Receiver<bool>) -> bool {
-    // Where its engine is, is asked for afterwards: what was this server's own is adopted whether or not it answers.
-    let reaches = [shared.host(), RuntimeKind::Process.as_str().to_owned()];
-    loop {
-        let began = Instant::now();
-        match shared.authority.enlist(shared.settings.server, &reaches).await {
-            Ok(()) => {
-                if shared.authority.has_company() {
-                    shared.lease.set(began + LEASE);
-                }
-                return true;
-            }
-            Err(refusal) => complain("this server could not be entered among those that run agents", &refusal),
-        }
-        tokio::select! {
-            () = stops(stopping) => return false,
-            () = tokio::time::sleep(AGAIN) => {}
-        }
     }
 }
 
