@@ -1,7 +1,7 @@
 //! Several servers on one PostgreSQL: one order, signals everywhere, one supervisor for each workspace, and no moment at
 //! which nobody answers.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot set itself up has failed")]
 
 mod kit;
 
@@ -75,7 +75,7 @@ fn writes_through_two_servers_are_one_log_and_each_refuses_the_incident() {
     });
     let seen = [&first, &second].map(|fleet| fleet.audit(""));
     assert_eq!(seen[0], seen[1], "one log, whoever is asked");
-    let positions: Vec<_> = seen[0].iter().map(|event| event["seq"].as_i64().unwrap()).collect();
+    let positions: Vec<_> = seen[0].iter().map(|event| event["id"].as_i64().unwrap()).collect();
     assert_eq!(positions, (1..=i64::try_from(positions.len()).unwrap()).collect::<Vec<_>>(), "one order without gaps");
     assert!(positions.len() >= before + 4 * WRITES * 2, "everything that was answered is there: {}", positions.len());
     assert!(first.get(&format!("/workspaces/{root}/secrets")).to_string().find("INCIDENT").is_none());
