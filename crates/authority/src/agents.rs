@@ -15,11 +15,16 @@ use crate::{
     caller::Caller,
     db::Conn,
     fleet::{self, Ended, FilesGiven, Launching, UnitState},
-    gate::Meta,
+    gate::{Cx, Meta},
     mailbox::{self, Claim, Look, TurnEnd},
-    question,
+    ownership, question,
     refusal::Refusal,
-    tables::{runs, tasks::TaskFilter, turns, units},
+    tables::{
+        runs,
+        tasks::TaskFilter,
+        turns,
+        units::{self, RestlessUnit},
+    },
     views::{self, CardView, MessagePage, MessageView, RunView, Stretch, TaskPage, TaskView, TurnView},
 };
 
@@ -37,8 +42,8 @@ pub struct Surviving {
 /// Who needs a look after a commit.
 #[derive(Debug, Clone, Default)]
 pub struct Restless {
-    /// Something is wanted that is not yet so; with what it is, as a text to compare.
-    pub units: Vec<(WorkspaceId, String)>,
+    /// Something is wanted that is not yet so. Of all servers.
+    pub units: Vec<RestlessUnit>,
     /// A message waits and no turn runs.
     pub deliverable: Vec<WorkspaceId>,
 }
@@ -52,20 +57,23 @@ fn named(id: &str) -> Meta {
 
 /// What the supervisor does.
 impl Authority {
-    /// Every workspace whose agent Portcullis runs.
+    /// Every workspace whose agent this server runs.
     pub async fn units(&self) -> Result<Vec<WorkspaceId>, Refusal> {
-        self.read(|conn, _| Ok(units::all(conn)?)).await
+        self.read(|conn, core| core.seat().map_or(Ok(Vec::new()), |seat| Ok(units::all(conn, seat)?))).await
     }
 
-    /// Every external workspace whose agent has registered.
+    /// Every external workspace of this server whose agent has registered.
     pub async fn external_units(&self) -> Result<Vec<WorkspaceId>, Refusal> {
-        self.read(|conn, _| Ok(units::external(conn)?)).await
+        self.read(|conn, core| core.seat().map_or(Ok(Vec::new()), |seat| Ok(units::external(conn, seat)?))).await
     }
 
     /// Who needs a look after a commit.
     pub async fn restless(&self) -> Result<Restless, Refusal> {
-        self.read(|conn, _| Ok(Restless { units: units::restless(conn)?, deliverable: units::deliverable(conn)? }))
-            .await
+        self.read(|conn, core| {
+            let units = units::restless(conn, core.seat())?;
+            Ok(Restless { units, deliverable: units::deliverable(conn)? })
+        })
+        .await
     }
 
     /// The turns that are open.
@@ -97,50 +105,77 @@ impl Authority {
         self.read(move |conn, core| fleet::state(conn, core, workspace)).await
     }
 
-    /// Records a run and releases its environment. Whoever calls this starts it, or says that it ended.
-    pub async fn begin_run(&self, workspace: WorkspaceId) -> Result<Launching, Refusal> {
-        self.write(named("supervisor"), move |cx| fleet::begin(cx, workspace)).await?
+    /// Something that the supervisor does about a workspace: only of a workspace of its own, which is looked at in the
+    /// transaction that does it.
+    async fn supervise<T: Send + 'static>(
+        &self,
+        workspace: WorkspaceId,
+        job: impl FnOnce(&mut Cx<'_>) -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        self.write(named("supervisor"), move |cx| {
+            ownership::fence(cx, workspace)?;
+            job(cx)
+        })
+        .await
+    }
+
+    /// The same about a run.
+    async fn supervise_run<T: Send + 'static>(
+        &self,
+        boot: BootId,
+        job: impl FnOnce(&mut Cx<'_>) -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        self.write(named("supervisor"), move |cx| {
+            ownership::fence_run(cx, boot)?;
+            job(cx)
+        })
+        .await
+    }
+
+    /// Records a run at a place, and releases its environment. Whoever calls this starts it there, or says that it ended.
+    pub async fn begin_run(&self, workspace: WorkspaceId, place: String) -> Result<Launching, Refusal> {
+        self.supervise(workspace, move |cx| fleet::begin(cx, workspace, &place)).await?
     }
 
     /// Records that a run ended. Saying it again changes nothing.
     pub async fn end_run(&self, boot: BootId, how: Ended) -> Result<(), Refusal> {
-        self.write(named("supervisor"), move |cx| fleet::ended(cx, boot, &how)).await
+        self.supervise_run(boot, move |cx| fleet::ended(cx, boot, &how)).await
     }
 
     /// Shows what a unit is seen to be.
     pub async fn show_unit(&self, workspace: WorkspaceId, status: Status, reason: String) -> Result<(), Refusal> {
-        self.write(named("supervisor"), move |cx| fleet::show(cx, workspace, status, &reason)).await
+        self.supervise(workspace, move |cx| fleet::show(cx, workspace, status, &reason)).await
     }
 
     /// Stops the delivery of messages to a unit: from here on no turn of it begins.
     pub async fn drain_unit(&self, workspace: WorkspaceId) -> Result<(), Refusal> {
-        self.write(named("supervisor"), move |cx| fleet::drain(cx, workspace)).await
+        self.supervise(workspace, move |cx| fleet::drain(cx, workspace)).await
     }
 
     /// Delivers messages again.
     pub async fn undrain_unit(&self, workspace: WorkspaceId) -> Result<(), Refusal> {
-        self.write(named("supervisor"), move |cx| fleet::undrain(cx, workspace)).await
+        self.supervise(workspace, move |cx| fleet::undrain(cx, workspace)).await
     }
 
     /// Notes that a run has what a generation wants, without a restart.
     pub async fn observe_run(&self, boot: BootId, generation: i64, files: Option<FilesGiven>) -> Result<(), Refusal> {
-        self.write(named("supervisor"), move |cx| fleet::observe(cx, boot, generation, files.as_ref())).await
+        self.supervise_run(boot, move |cx| fleet::observe(cx, boot, generation, files.as_ref())).await
     }
 
     /// Releases the files of a run anew.
     pub async fn release_files(&self, boot: BootId) -> Result<(Environment, FilesGiven), Refusal> {
-        self.write(named("supervisor"), move |cx| fleet::release_files(cx, boot)).await?
+        self.supervise_run(boot, move |cx| fleet::release_files(cx, boot)).await?
     }
 
     /// Puts the question whether to stop an agent before a human.
     /// `minutes` is how long its turn runs, if it is in one.
     pub async fn ask_about(&self, workspace: WorkspaceId, minutes: Option<i64>) -> Result<(), Refusal> {
-        self.write(named("supervisor"), move |cx| question::ask(cx, workspace, minutes)).await
+        self.supervise(workspace, move |cx| question::ask(cx, workspace, minutes)).await
     }
 
     /// What was asked about a unit is moot: it is heard again.
     pub async fn settle_question(&self, workspace: WorkspaceId) -> Result<(), Refusal> {
-        self.write(named("supervisor"), move |cx| question::settle(cx, workspace)).await
+        self.supervise(workspace, move |cx| question::settle(cx, workspace)).await
     }
 }
 

@@ -11,7 +11,6 @@ use crate::{
     bootstrap::{self, Opening, StartError},
     caller::Caller,
     chain::Head,
-    challenges::Challenges,
     core::{Config, Core},
     db::{Conn, Readers, Target, Writer, WriterFault},
     gate::{self, Cx, Meta},
@@ -94,7 +93,6 @@ struct Inner {
     refusals: RefusalCache,
     hashing: Semaphore,
     verifying: Arc<Semaphore>,
-    challenges: Challenges,
     redactors: Arc<Redactors>,
     target: Target,
     kept_head: Arc<KeptHead>,
@@ -127,7 +125,6 @@ impl Authority {
             refusals: RefusalCache::default(),
             hashing: Semaphore::new(HASHES_AT_ONCE),
             verifying: Arc::new(Semaphore::new(1)),
-            challenges: Challenges::default(),
             redactors: Arc::default(),
             target,
             kept_head: Arc::new(kept_head),
@@ -151,10 +148,6 @@ impl Authority {
 
     pub(crate) fn redactors(&self) -> Arc<Redactors> {
         Arc::clone(&self.0.redactors)
-    }
-
-    pub(crate) fn challenges(&self) -> &Challenges {
-        &self.0.challenges
     }
 
     pub(crate) fn verifying(&self) -> Arc<Semaphore> {

@@ -25,8 +25,8 @@ use crate::{
     clock::Clock,
     core::{Config, Core},
     db::{
-        Conn, DbError, MIGRATIONS, MigrateError, Readers, ReadersConfig, Role, Target, Writer, WriterConfig, migrate,
-        off_runtime,
+        Conn, DbError, MIGRATIONS, MigrateError, Readers, ReadersConfig, Role, Target, Writer, WriterConfig, hear,
+        migrate, off_runtime,
     },
     gate::{Cx, Meta},
     kept_head::{self, KeptHead},
@@ -223,13 +223,15 @@ pub(crate) fn open(opening: Opening<'_>) -> Result<Authority, StartError> {
             index: RwLock::new((-1, Arc::default())),
             config: opening.config,
             clock: opening.clock,
+            seat: RwLock::default(),
         };
         Ok((core, kept))
     });
     let (core, kept_at_size) = opened?;
     let core = Arc::new(core);
     let (committed, watch) = tokio::sync::watch::channel(0);
-    let batch = ChainBatch { keys: core.keys(), committed, kept_at_size, seen: None };
+    hear(&target, &committed)?;
+    let batch = ChainBatch { core: Arc::clone(&core), committed, kept_at_size, seen: None };
     let wait = std::time::Duration::from_millis(core.config.store_wait_ms.max(0).unsigned_abs());
     let writer: Writer<Head> = Writer::start(&target, batch, WriterConfig { wait, ..WriterConfig::default() })?;
     let shared = Arc::clone(&core);

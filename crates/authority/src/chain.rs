@@ -11,9 +11,9 @@ use portcullis_kernel::{
 };
 
 use crate::{
-    core::Keys,
+    core::{Core, Keys},
     db::{Batch, Conn, DbError},
-    params, tables,
+    keyring, params, tables,
 };
 
 /// Where the log and the live events stand.
@@ -30,23 +30,25 @@ pub struct Head {
     /// Time of the last event; time in the log never goes backwards.
     pub at: Timestamp,
     began_at_size: i64,
+    /// Keys there are, so that a rotation by another server is noticed.
+    keys: i64,
 }
 
 impl Head {
     pub(crate) fn load(conn: &mut Conn) -> Result<Self, DbError> {
-        let (size, hash, at) = match conn.query_opt(
-            "/* audit_head_load */ SELECT h.size, h.hash, a.at_ms FROM audit_head h LEFT JOIN audit a ON a.seq = h.size WHERE h.id = 1",
+        let (size, hash, at, keys) = match conn.query_opt(
+            "/* audit_head_load */ SELECT h.size, h.hash, a.at_ms, (SELECT COUNT(*) FROM keys) FROM audit_head h LEFT JOIN audit a ON a.seq = h.size WHERE h.id = 1",
             &[],
         )? {
             Some(row) => {
                 let hash = row.bytes(1)?.try_into().map_err(|_| DbError::Shape("audit_head.hash is not 32 bytes".into()))?;
-                (row.int(0)?, hash, row.opt_int(2)?.unwrap_or(0))
+                (row.int(0)?, hash, row.opt_int(2)?.unwrap_or(0), row.int(3)?)
             }
-            None => (0, GENESIS, 0),
+            None => (0, GENESIS, 0, 0),
         };
         let event_id = max_id(conn, "/* event_id_load */ SELECT MAX(id) FROM events")?;
         let intent_id = max_id(conn, "/* intent_id_load */ SELECT MAX(id) FROM intents")?;
-        Ok(Self { size, hash, event_id, intent_id, at: Timestamp(at), began_at_size: size })
+        Ok(Self { size, hash, event_id, intent_id, at: Timestamp(at), began_at_size: size, keys })
     }
 
     /// Appends an event to the log and to the live stream. Returns its position.
@@ -76,7 +78,7 @@ const CHECKPOINT_EVERY: i64 = 1_000;
 
 /// What the writer does around a batch.
 pub(crate) struct ChainBatch {
-    pub(crate) keys: Arc<Keys>,
+    pub(crate) core: Arc<Core>,
     pub(crate) committed: tokio::sync::watch::Sender<i64>,
     pub(crate) kept_at_size: i64,
     /// Where the log stood when it was last seen here.
@@ -106,6 +108,11 @@ impl Batch for ChainBatch {
         let head = Head::load(conn)?;
         self.goes_on(conn, &head)?;
         self.seen = Some((head.size, head.hash));
+        if head.keys > self.core.keys().count {
+            // Before any job: what is not committed is never used.
+            let read = keyring::refresh(conn, &self.core);
+            read.map_err(|error| DbError::Unavailable(format!("the keys cannot be read again: {error}")))?;
+        }
         Ok(head)
     }
 
@@ -113,7 +120,7 @@ impl Batch for ChainBatch {
         if head.size == head.began_at_size {
             return Ok(());
         }
-        let note = signed(&self.keys, head.size, &head.hash);
+        let note = signed(&self.core.keys(), head.size, &head.hash);
         conn.execute(
             "/* audit_head_store */ INSERT INTO audit_head (id, size, hash, note) VALUES (1, $1, $2, $3) \
              ON CONFLICT (id) DO UPDATE SET size = excluded.size, hash = excluded.hash, note = excluded.note",
@@ -126,7 +133,7 @@ impl Batch for ChainBatch {
             )?;
             self.kept_at_size = head.size;
         }
-        Ok(())
+        conn.tell_others(head.event_id)
     }
 
     fn after_commit(&mut self, head: Head) {

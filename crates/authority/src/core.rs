@@ -11,6 +11,7 @@ use portcullis_kernel::{
 use crate::{
     clock::Clock,
     db::{Conn, DbError},
+    ownership::Seat,
     vault::{KeyProvider, KeyRing, Signer},
 };
 
@@ -73,6 +74,8 @@ pub(crate) struct Keys {
     pub(crate) digest: crate::vault::DigestKey,
     pub(crate) signer: Signer,
     pub(crate) verifier: VerifierKey,
+    /// How many rows they were read from: a key is added by every rotation, and none is ever removed.
+    pub(crate) count: i64,
 }
 
 /// Shared by all attempts.
@@ -85,9 +88,20 @@ pub(crate) struct Core {
     pub(crate) index: RwLock<(i64, Arc<Index>)>,
     pub(crate) config: Config,
     pub(crate) clock: Clock,
+    pub(crate) seat: RwLock<Option<Seat>>,
 }
 
 impl Core {
+    /// This process as a server that runs agents, if it is one.
+    pub(crate) fn seat(&self) -> Option<Seat> {
+        *self.seat.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// It is one from here on.
+    pub(crate) fn take_seat(&self, seat: Seat) {
+        *self.seat.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(seat);
+    }
+
     /// The keys. A poisoned lock means that a thread died while replacing them; the old ones still stand.
     pub(crate) fn keys(&self) -> Arc<Keys> {
         Arc::clone(&self.keys.read().unwrap_or_else(std::sync::PoisonError::into_inner))

@@ -19,15 +19,16 @@ use portcullis_kernel::{
 use serde_json::{Value, json};
 
 use crate::{
-    actions::environment::content,
+    actions::environment::{Bundle, content},
     authn,
     caller::CredentialKind,
     core::Core,
     db::Conn,
     gate::{self, Cx},
+    keyring,
     permit::Writing,
     plaintext, question,
-    refusal::{Answer, Refusal},
+    refusal::{Answer, Fault, Refusal},
     restart_context,
     tables::{
         approvals, credentials, messages,
@@ -46,6 +47,8 @@ pub struct UnitState {
     pub name: String,
     /// `platform` for the root.
     pub kind: Kind,
+    /// This server supervises it.
+    pub ours: bool,
     /// How it runs.
     pub runtime: Runtime,
     /// What it is shown to be.
@@ -144,6 +147,19 @@ impl Ended {
         Self { crash: why.is_crash(), hopeless: false, cause: why.as_str().to_owned(), code, signal, detail: None }
     }
 
+    /// It runs where no server reaches it any more, if it runs at all.
+    pub(crate) fn unreachable(place: &str) -> Self {
+        let detail = format!("the server that reached it is gone; it ran at {place}");
+        Self {
+            crash: false,
+            hopeless: false,
+            cause: "unreachable".into(),
+            code: None,
+            signal: None,
+            detail: Some(detail),
+        }
+    }
+
     pub(crate) fn replaced() -> Self {
         Self { crash: false, hopeless: false, cause: "replaced".into(), code: None, signal: None, detail: None }
     }
@@ -159,7 +175,7 @@ fn event(cx: &Cx<'_>, name: &str, workspace: WorkspaceId, detail: Value) -> port
     event
 }
 
-fn record(cx: &mut Cx<'_>, name: &str, workspace: WorkspaceId, detail: Value) -> Result<i64, Refusal> {
+pub(crate) fn record(cx: &mut Cx<'_>, name: &str, workspace: WorkspaceId, detail: Value) -> Result<i64, Refusal> {
     let mut event = event(cx, name, workspace, detail);
     Ok(cx.record(&mut event)?)
 }
@@ -169,8 +185,18 @@ pub(crate) fn bundle_version(conn: &mut Conn, core: &Core, workspace: WorkspaceI
     match content(conn, core, workspace) {
         Ok(bundle) => Ok(bundle.version),
         // An agent that works goes on working; its next start is what fails, with the key named.
-        Err(crate::refusal::Fault::Refused(_)) => Ok("unreadable".to_owned()),
-        Err(crate::refusal::Fault::Failed(text)) => Err(Refusal::new(Code::StoreUnavailable).internal(text)),
+        Err(Fault::Refused(_)) => Ok("unreadable".to_owned()),
+        Err(Fault::Failed(text)) => Err(Refusal::new(Code::StoreUnavailable).internal(text)),
+    }
+}
+
+/// For readers only: what another server sealed with a key that it has made a moment ago opens as well.
+fn fresh_content(conn: &mut Conn, core: &Core, workspace: WorkspaceId) -> Result<Bundle, Fault> {
+    match content(conn, core, workspace) {
+        Err(Fault::Refused(_)) if keyring::refresh(conn, core).is_ok_and(|fresh| fresh) => {
+            content(conn, core, workspace)
+        }
+        found => found,
     }
 }
 
@@ -183,15 +209,15 @@ pub(crate) fn state(conn: &mut Conn, core: &Core, workspace: WorkspaceId) -> Res
     let (mut content_changed, mut files_changed, mut unreadable) = (false, false, false);
     if let Some(run) = live.as_ref().filter(|run| run.kind.is_managed() && run.generation < row.desired_generation) {
         let asked = units::restart_asked(conn, workspace, run.generation, row.desired_generation)?;
-        match content(conn, core, workspace) {
+        match fresh_content(conn, core, workspace) {
             Ok(now) => {
                 let spec = workspaces::runtime_text(&runtime)?;
                 content_changed = asked || now.variables_token != run.variables_token || spec != run.spec;
                 files_changed = now.files_token != run.files_token;
             }
             // It cannot be started anew as things are; what runs goes on running, and the debt is shown.
-            Err(crate::refusal::Fault::Refused(_)) => unreadable = true,
-            Err(crate::refusal::Fault::Failed(text)) => {
+            Err(Fault::Refused(_)) => unreadable = true,
+            Err(Fault::Failed(text)) => {
                 return Err(Refusal::new(Code::StoreUnavailable).internal(text));
             }
         }
@@ -212,6 +238,7 @@ pub(crate) fn state(conn: &mut Conn, core: &Core, workspace: WorkspaceId) -> Res
         workspace,
         name: row.name,
         kind: row.kind,
+        ours: crate::ownership::ours(conn, core, workspace)?,
         runtime,
         status: row.status,
         reason: row.status_reason,
@@ -240,7 +267,11 @@ pub(crate) fn state(conn: &mut Conn, core: &Core, workspace: WorkspaceId) -> Res
 }
 
 /// Records a run, releases its environment and mints its token, all in one transaction. Whoever starts it comes after.
-pub(crate) fn begin(cx: &mut Cx<'_>, workspace: WorkspaceId) -> Result<Result<Launching, Refusal>, Refusal> {
+pub(crate) fn begin(
+    cx: &mut Cx<'_>,
+    workspace: WorkspaceId,
+    place: &str,
+) -> Result<Result<Launching, Refusal>, Refusal> {
     let conflict = |reason: &str| Ok(Err(Refusal::because(Code::Conflict, reason)));
     let Some(row) = workspaces::find(cx.conn, workspace)? else { return conflict("the workspace is gone") };
     if row.desired != Desired::Running {
@@ -268,6 +299,7 @@ pub(crate) fn begin(cx: &mut Cx<'_>, workspace: WorkspaceId) -> Result<Result<La
         Some((false, "restart")) => "change",
         Some((false, "pause")) => "resume",
         Some((false, "forced")) => "forced_stop",
+        Some((false, "unreachable")) => "server_lost",
         Some((false, _)) => "start",
     };
     let versions = bundle.versions();
@@ -314,6 +346,7 @@ pub(crate) fn begin(cx: &mut Cx<'_>, workspace: WorkspaceId) -> Result<Result<La
             versions: &versions,
             context: &context,
             why: reason,
+            place: Some(place),
         },
     )?;
     units::set_drain(cx.conn, workspace, None)?;

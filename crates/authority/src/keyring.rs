@@ -1,9 +1,11 @@
 //! Keys in the database: making them, wrapped, and reading them back.
 
+use std::sync::Arc;
+
 use portcullis_kernel::{checkpoint::VerifierKey, time::Timestamp};
 
 use crate::{
-    core::Keys,
+    core::{Core, Keys},
     db::{Conn, DbError},
     refusal::Fault,
     tables::{keys, word},
@@ -70,5 +72,17 @@ pub(crate) fn load(conn: &mut Conn, provider: &dyn KeyProvider, origin: &str) ->
     let signer = signer.ok_or(KeyError::Missing("signing"))?;
     let verifier = VerifierKey { name: origin.to_owned(), public: signer.verifying_key() };
     let digest = ring.derive("portcullis");
-    Ok(Keys { ring, digest, signer, verifier })
+    Ok(Keys { ring, digest, signer, verifier, count: i64::try_from(rows.len()).unwrap_or(i64::MAX) })
+}
+
+/// Reads the keys again if there are more than were known: another server has rotated them. Whether there were. Only where
+/// what is read is committed.
+pub(crate) fn refresh(conn: &mut Conn, core: &Core) -> Result<bool, KeyError> {
+    let known = core.keys();
+    if keys::count(conn)? <= known.count {
+        return Ok(false);
+    }
+    let fresh = load(conn, core.provider.as_ref(), &known.verifier.name)?;
+    *core.keys.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(fresh);
+    Ok(true)
 }

@@ -29,6 +29,7 @@ mod login_guard;
 mod mailbox;
 mod maintenance;
 mod offline;
+mod ownership;
 mod passkeys;
 mod permit;
 mod plaintext;
@@ -69,6 +70,7 @@ pub use keyring::KeyError;
 pub use mailbox::{CARD_BYTES_MAX, Claim, HANDOFF_BYTES_MAX, Handed, TurnEnd};
 pub use maintenance::Resealed;
 pub use offline::added_policies;
+pub use ownership::{Beat, LEASE, Relayed};
 pub use passkeys::{NewPasskey, PasskeyUsed};
 pub use permit::{Permit, Spent};
 pub use refusal::{Answer, Done, Plan, Refusal, Waiting};
@@ -80,6 +82,7 @@ pub use tables::{
     events::Live,
     policies::{PolicySource, PolicyView},
     tasks::{TaskCursor, TaskFilter},
+    units::RestlessUnit,
 };
 pub use verify::{Checked, ExportMark, Pins, Verified, VerifyError, verify_database, verify_export};
 pub use views::{

@@ -241,6 +241,7 @@ fn begin_external(
             versions: "{}",
             context: &context,
             why: "registered",
+            place: None,
         },
     )?;
     if row.desired == Desired::Running {

@@ -10,7 +10,7 @@ use crate::{
     plaintext, plan,
     refusal::{Fault, Refusal},
     refusal_cache::Repeated,
-    tables::{approvals, events, idempotency, versions},
+    tables::{approvals, challenges, events, idempotency, versions},
 };
 
 /// A reminder is recorded this long before a value expires.
@@ -71,6 +71,7 @@ pub(crate) fn is_due(conn: &mut crate::db::Conn, now: i64) -> Result<bool, Refus
 pub(crate) fn prune(cx: &mut Cx<'_>) -> Result<(), Refusal> {
     events::prune(cx.conn, cx.head.event_id)?;
     idempotency::prune(cx.conn, cx.now.0)?;
+    challenges::prune(cx.conn, cx.now.0)?;
     Ok(())
 }
 

@@ -148,7 +148,7 @@ impl Authority {
                 Ok((row, room_for_another(conn, operator)?))
             })
             .await?;
-        let challenge = self.challenges().issue(Purpose::Add { session, operator, name }, party.clone(), self.now());
+        let challenge = self.issue_challenge(&Purpose::Add { session, operator, name }, &party).await?;
         let kinds = Algorithm::ALL.map(|algorithm| json!({"type": "public-key", "alg": algorithm.cose()}));
         Ok(json!({
             "rp": {"id": party.rp_id, "name": "Portcullis"},
@@ -174,7 +174,7 @@ impl Authority {
         let (operator, session) = human(caller)?;
         let (id, client_data, attestation) =
             (decoded(&answer.id)?, decoded(&answer.client_data)?, decoded(&answer.attestation)?);
-        let (challenge, issued) = self.taken(&client_data).map_err(unsound)?;
+        let (challenge, issued) = self.taken(&client_data).await?.map_err(unsound)?;
         let name = match issued.purpose {
             Purpose::Add { session: asked, operator: whose, name } if (asked, whose) == (session, operator) => name,
             Purpose::Add { .. } | Purpose::Login | Purpose::StepUp { .. } => {
@@ -218,9 +218,9 @@ impl Authority {
     }
 
     /// Begins to sign in with a passkey: whose is said by the passkey. Returns the options for the browser.
-    pub fn begin_passkey_login(&self, party: &Party) -> Value {
-        let challenge = self.challenges().issue(Purpose::Login, party.clone(), self.now());
-        request(&challenge, party, &[])
+    pub async fn begin_passkey_login(&self, party: &Party) -> Result<Value, Refusal> {
+        let challenge = self.issue_challenge(&Purpose::Login, party).await?;
+        Ok(request(&challenge, party, &[]))
     }
 
     /// Opens a session with a passkey.
@@ -232,7 +232,7 @@ impl Authority {
         device: Device,
     ) -> Result<Opened, Refusal> {
         let used = answer.decode()?;
-        let (challenge, issued) = self.taken(&used.client_data).map_err(failed)?;
+        let (challenge, issued) = self.taken(&used.client_data).await?.map_err(failed)?;
         if issued.purpose != Purpose::Login {
             return Err(failed("the challenge was issued for something else"));
         }
@@ -252,7 +252,7 @@ impl Authority {
         if allowed.is_empty() {
             return Err(Refusal::because(Code::NotFound, "you have no passkey for this server's name"));
         }
-        let challenge = self.challenges().issue(Purpose::StepUp { session, operator }, party.clone(), self.now());
+        let challenge = self.issue_challenge(&Purpose::StepUp { session, operator }, &party).await?;
         Ok(request(&challenge, &party, &allowed))
     }
 
@@ -266,7 +266,7 @@ impl Authority {
     ) -> Result<Timestamp, Refusal> {
         let (operator, session) = human(caller)?;
         let used = answer.decode()?;
-        let (challenge, issued) = self.taken(&used.client_data).map_err(failed)?;
+        let (challenge, issued) = self.taken(&used.client_data).await?.map_err(failed)?;
         if issued.purpose != (Purpose::StepUp { session, operator }) {
             return Err(failed("the challenge was issued for something else"));
         }
@@ -280,12 +280,13 @@ impl Authority {
     }
 
     /// The challenge that is answered, which from now on is used up.
-    fn taken(&self, client_data: &[u8]) -> Result<(Challenge, Issued), Unsound> {
-        let challenge = webauthn::challenge_of(client_data)?;
-        let issued = self.challenges().take(&challenge, self.now());
-        issued
-            .map(|issued| (challenge, issued))
-            .ok_or(Unsound("the challenge is unknown, used or too old; begin again"))
+    async fn taken(&self, client_data: &[u8]) -> Result<Result<(Challenge, Issued), Unsound>, Refusal> {
+        let challenge = match webauthn::challenge_of(client_data) {
+            Ok(challenge) => challenge,
+            Err(unsound) => return Ok(Err(unsound)),
+        };
+        let issued = self.take_challenge(challenge).await?.map(|issued| (challenge, issued));
+        Ok(issued.ok_or(Unsound("the challenge is unknown, used or too old; begin again")))
     }
 
     /// Verifies a passkey that was used, slowed as at the door, and records where it fails. `operator` is whose it must be.

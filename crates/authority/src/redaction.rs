@@ -152,7 +152,13 @@ fn learn(conn: &mut Conn, core: &Core, workspace: WorkspaceId, had: &str) -> Res
     });
     for (key, (scope, version)) in now.into_iter().chain(had) {
         let Some(stored) = versions::stored(conn, &scope, &key, version)? else { continue };
-        match plaintext::open(core, &scope, &key, version, &stored.sealed) {
+        let open = || plaintext::open(core, &scope, &key, version, &stored.sealed);
+        let mut opened = open();
+        // Sealed with a key that another server has made a moment ago.
+        if opened.is_err() && crate::keyring::refresh(conn, core).is_ok_and(|fresh| fresh) {
+            opened = open();
+        }
+        match opened {
             Ok(value) => plaintext::learn(&mut redactor, &key, &value),
             Err(error) => {
                 tracing::warn!(%workspace, key, %error, "a value cannot be opened, and is not taken out of texts")

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use portcullis_authority::Authority;
-use portcullis_kernel::{lifecycle::Timings, runtime::Runtime};
+use portcullis_kernel::{id::ServerId, lifecycle::Timings, runtime::Runtime};
 use portcullis_service::{
     runtime::{
         Places,
@@ -133,7 +133,7 @@ impl AgentsFile {
 
 impl Agents {
     /// Opens the runtimes of an organisation. Blocks for as long as copying the program takes.
-    pub fn open(&self, authority: &Authority) -> Result<(Runtimes, Settings), Error> {
+    pub fn open(&self, authority: &Authority, server: ServerId) -> Result<(Runtimes, Settings), Error> {
         let places = self.places(authority)?;
         let cannot = |fault: portcullis_service::runtime::RuntimeFault| {
             Error::fault(format!("AGENTS_UNUSABLE: {fault}"))
@@ -150,7 +150,7 @@ impl Agents {
         // The end of the id is random.
         let organisation = authority.organisation().to_string();
         let range = u32::from_str_radix(organisation.get(33..).unwrap_or("0"), 16).unwrap_or(0) & 0xfff;
-        let settings = Settings { timings: self.timings, url: self.url.clone(), places, range };
+        let settings = Settings { timings: self.timings, url: self.url.clone(), places, range, server };
         Ok((Runtimes::new(process, container), settings))
     }
 

@@ -15,6 +15,7 @@ use crate::demo_live;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::hidden::Hidden;
+use crate::identity::Identity;
 use crate::random;
 use crate::scenario::{Scenario, Target};
 use crate::serve;
@@ -142,10 +143,12 @@ async fn listening(
     let mut settings = Settings::load(Some(data), Some(wanted.unwrap_or(LISTEN_DEFAULT)), None)?;
     settings.agents.dir = Some(agents.0.clone());
     settings.agents.secrets_dir = Some(secrets.0.clone());
-    let running = match serve::listen(authority, &settings).await {
+    // The directory is this process's own, and goes with it.
+    let server = Identity::take(data)?.server;
+    let running = match serve::listen(authority, &settings, server).await {
         Err(_) if wanted.is_none() => {
             settings.listen.set_port(0);
-            serve::listen(authority, &settings).await?
+            serve::listen(authority, &settings, server).await?
         }
         other => other?,
     };

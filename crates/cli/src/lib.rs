@@ -18,6 +18,7 @@ mod environment;
 pub mod error;
 pub mod exit;
 pub mod hidden;
+mod identity;
 pub mod mcp;
 mod operator_offline;
 mod output;

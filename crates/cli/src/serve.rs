@@ -1,12 +1,14 @@
 //! `serve`: opens the organisation, listens, and stops in order.
 
 use portcullis_authority::{AdminToken, Authority};
+use portcullis_kernel::id::ServerId;
 use portcullis_service::{App, Running, Settings as ServiceSettings, telemetry};
 
 use crate::args::ServeArgs;
 use crate::environment;
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::identity::Identity;
 use crate::settings::{Settings, open};
 
 /// `portcullis serve`.
@@ -17,11 +19,12 @@ pub async fn run(args: &ServeArgs) -> Result<Exit, Error> {
         settings.config.runtimes.remove("default");
     }
     telemetry::log_to_stderr(&settings.log_level, settings.log_json);
+    let identity = Identity::take(&settings.data)?;
     let admin = environment::server_admin_token().map_or(AdminToken::File, AdminToken::Given);
     let authority = open(settings.data.clone(), settings.config.clone(), admin).await?;
     // Asked for before the first connection is taken, and only this once: signals that come while starting stop it too.
     let stop = stop_signal()?;
-    let running = listen(&authority, &settings).await?;
+    let running = listen(&authority, &settings, identity.server).await?;
     let url = settings.url(running.address);
     // Through the log, whose reader may have stopped reading: nothing here waits for it.
     telemetry::say(&format!("portcullis listens on {url}"));
@@ -33,6 +36,16 @@ pub async fn run(args: &ServeArgs) -> Result<Exit, Error> {
         telemetry::say("  portcullis operator claim --email YOU@EXAMPLE.COM   (asks for the link)");
     }
     stop.await;
+    if !settings.leave.is_zero() {
+        // Whoever asks twice is in a hurry.
+        let again = stop_signal()?;
+        telemetry::say("leaving: no longer ready, and still answering");
+        running.leave();
+        tokio::select! {
+            () = again => {}
+            () = tokio::time::sleep(settings.leave) => {}
+        }
+    }
     telemetry::say("stopping: running requests may end");
     running.shutdown().await;
     if let Err(refusal) = authority.keep_head().await {
@@ -44,7 +57,7 @@ pub async fn run(args: &ServeArgs) -> Result<Exit, Error> {
 }
 
 /// Starts the service over an open organisation.
-pub async fn listen(authority: &Authority, settings: &Settings) -> Result<Running, Error> {
+pub async fn listen(authority: &Authority, settings: &Settings, server: ServerId) -> Result<Running, Error> {
     let service = ServiceSettings {
         secure_cookies: settings.secure_cookies(),
         version: env!("CARGO_PKG_VERSION"),
@@ -55,7 +68,7 @@ pub async fn listen(authority: &Authority, settings: &Settings) -> Result<Runnin
     let mut app = App::new(authority.clone(), service);
     if settings.agents.run {
         let (agents, shared) = (settings.agents.clone(), authority.clone());
-        let opened = tokio::task::spawn_blocking(move || agents.open(&shared)).await;
+        let opened = tokio::task::spawn_blocking(move || agents.open(&shared, server)).await;
         let (runtimes, how) = opened.map_err(|error| Error::fault(format!("cannot start: {error}")))??;
         app = app.with_agents(runtimes, how);
     }
@@ -67,7 +80,7 @@ pub async fn close(authority: Authority) {
     let _ = tokio::task::spawn_blocking(move || drop(authority)).await;
 }
 
-/// Resolves at the first SIGINT or SIGTERM.
+/// Resolves at the first SIGINT or SIGTERM from here on.
 pub fn stop_signal() -> Result<impl Future<Output = ()>, Error> {
     use tokio::signal::unix::{SignalKind, signal};
     let cannot = |error: std::io::Error| Error::fault(format!("cannot listen for signals: {error}"));

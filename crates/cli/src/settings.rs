@@ -17,6 +17,8 @@ use crate::error::Error;
 /// Where the server listens unless told otherwise.
 pub const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7717);
 const CONFIG_FILE: &str = "portcullis.toml";
+/// Longest time a server may take to leave, in seconds.
+const LEAVE_S_MAX: u64 = 600;
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -39,6 +41,8 @@ struct Server {
     head_wait_s: Option<u64>,
     body_wait_s: Option<u64>,
     silence_s: Option<u64>,
+    /// How long a server that is asked to stop goes on answering, no longer ready: for a balancer to notice.
+    leave_s: Option<u64>,
 }
 
 #[derive(Default, Deserialize)]
@@ -78,6 +82,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// How the service is reached from outside, if not by `listen`.
     pub public_url: Option<String>,
+    /// Between the request to stop and the last connection that is accepted.
+    pub leave: Duration,
     /// How agents are run.
     pub agents: Agents,
     /// What clients may keep waiting, and how many.
@@ -125,6 +131,7 @@ impl Settings {
             data,
             connections,
             listen: listen.or(file.server.listen).unwrap_or(LISTEN_DEFAULT),
+            leave: leave(file.server.leave_s)?,
             public_url: file.server.public_url,
             agents: file.agents.read()?,
             config: Config { runtimes: file.agents.runtimes()?, ..limits(&file.limits, file.approvals.break_glass)? },
@@ -145,6 +152,13 @@ impl Settings {
     /// Where people reach it.
     pub fn url(&self, listening: SocketAddr) -> String {
         self.public_url.clone().unwrap_or_else(|| format!("http://{listening}"))
+    }
+}
+
+fn leave(given: Option<u64>) -> Result<Duration, Error> {
+    match given.unwrap_or_default() {
+        seconds @ 0..=LEAVE_S_MAX => Ok(Duration::from_secs(seconds)),
+        _ => Err(Error::usage(format!("`server.leave_s` is 0 to {LEAVE_S_MAX} seconds"))),
     }
 }
 
@@ -253,6 +267,7 @@ mod tests {
             connections: Connections::default(),
             listen: listen.parse().unwrap(),
             public_url: public_url.map(str::to_owned),
+            leave: Duration::ZERO,
             agents: Agents::default(),
             config: Config::default(),
             rates: Rates::default(),

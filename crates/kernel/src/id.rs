@@ -90,6 +90,8 @@ ids! {
     TurnId,
     /// An operator's passkey.
     PasskeyId,
+    /// A server of the organisation, by its data directory: the same after a restart.
+    ServerId,
     /// One attempt, as the audit log and the logs name it.
     RequestId,
 }

@@ -1,6 +1,12 @@
 //! What handlers share.
 
-use std::{num::NonZeroU32, sync::Arc};
+use std::{
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
 
 use portcullis_authority::Authority;
 use tokio::sync::watch;
@@ -55,6 +61,8 @@ pub struct App {
     pub(crate) mcp: Arc<crate::mcp::Mcp>,
     /// True once the server stops: a request that waits for something else waits for this as well.
     pub(crate) stopping: watch::Sender<bool>,
+    /// True once the server is to stop: it still answers, and says that it is not ready.
+    pub(crate) leaving: Arc<AtomicBool>,
 }
 
 impl App {
@@ -72,12 +80,18 @@ impl App {
             places: Arc::default(),
             agents: None,
             stopping,
+            leaving: Arc::default(),
         }
     }
 
     /// The same, running agents. Without this a server only serves: agents run elsewhere, or not at all.
     pub fn with_agents(self, runtimes: crate::supervisor::Runtimes, settings: crate::supervisor::Settings) -> Self {
         Self { agents: Some((Arc::new(runtimes), settings)), ..self }
+    }
+
+    /// Whether the server is about to stop.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving.load(Relaxed) || *self.stopping.borrow()
     }
 
     /// Name of the session cookie.

@@ -68,6 +68,18 @@ impl Live {
         pulses.insert(workspace, Pulse { boot, heard: Instant::now(), troubled });
     }
 
+    /// Notes what another server has heard of an agent, a moment ago.
+    pub(crate) fn heard_elsewhere(&self, workspace: WorkspaceId, boot: BootId, troubled: bool) {
+        let mut pulses = self.pulses.lock().unwrap_or_else(PoisonError::into_inner);
+        pulses.insert(workspace, Pulse { boot, heard: Instant::now(), troubled });
+    }
+
+    /// The runs that were heard here since then, and whether each is in trouble.
+    pub(crate) fn heard_since(&self, then: Instant) -> Vec<(BootId, bool)> {
+        let pulses = self.pulses.lock().unwrap_or_else(PoisonError::into_inner);
+        pulses.values().filter(|pulse| pulse.heard > then).map(|pulse| (pulse.boot, pulse.troubled)).collect()
+    }
+
     /// The last pulse of a workspace's agent.
     pub fn pulse(&self, workspace: WorkspaceId) -> Option<Pulse> {
         self.pulses.lock().unwrap_or_else(PoisonError::into_inner).get(&workspace).copied()

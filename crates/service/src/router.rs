@@ -118,7 +118,12 @@ async fn handle(app: App, operation: Arc<Operation>, path: PathParams, request: 
     app.metrics.request(operation.id, status, code, began.elapsed());
     // Names and numbers only: never a path, a query, a header or a body.
     tracing::info!(request_id, operation = operation.id, %method, status, code = code.map(Code::as_str).unwrap_or_default(), who, elapsed_us = began.elapsed().as_micros() as u64, "request");
-    finish(response, &request_id)
+    let mut response = finish(response, &request_id);
+    if app.is_leaving() {
+        // The next request of this client goes to whoever serves then.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 async fn serve(

@@ -2,7 +2,10 @@
 
 use std::{
     net::SocketAddr,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -11,6 +14,7 @@ use hyper_util::{
     server::graceful::GracefulShutdown,
     service::TowerToHyperService,
 };
+use portcullis_authority::Authority;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 use crate::{
@@ -43,17 +47,35 @@ impl std::error::Error for ServeError {}
 pub struct Running {
     /// Where it listens.
     pub address: SocketAddr,
+    authority: Authority,
     stop: watch::Sender<bool>,
+    leaving: Arc<AtomicBool>,
     agents: Option<Arc<crate::supervisor::Runtimes>>,
     tasks: Vec<JoinHandle<()>>,
+    /// Says that the server lives, until everything else has ended.
+    keeping: Option<JoinHandle<()>>,
+    ended: watch::Sender<bool>,
 }
 
 impl Running {
+    /// Says that it is not ready any more and lets each connection go after its answer, and answers on all the same: a
+    /// balancer takes its time to notice. Followed by [`Running::shutdown`].
+    pub fn leave(&self) {
+        self.leaving.store(true, Relaxed);
+    }
+
     /// Stops accepting, lets running requests end, then the worker. The authority closes with its last clone.
     pub async fn shutdown(self) {
         self.stop.send_replace(true);
         for task in self.tasks {
             let _ = task.await;
+        }
+        self.ended.send_replace(true);
+        if let Some(keeping) = self.keeping {
+            let _ = keeping.await;
+        }
+        if let Err(refusal) = self.authority.last_beat().await {
+            tracing::warn!(code = %refusal.code, "the last sign of life could not be written");
         }
     }
 
@@ -77,16 +99,21 @@ pub async fn start(app: App, listen: SocketAddr) -> Result<Running, ServeError> 
     let accepting = tokio::spawn(accept(app.clone(), listener, stopped.clone()));
     let mut tasks = vec![accepting, tokio::spawn(work(app.clone(), stopped.clone()))];
     tasks.push(tokio::spawn(end_streams(app.clone(), stopped.clone())));
-    let App { authority, live, agents, .. } = app;
+    let App { authority, live, agents, leaving, .. } = app;
+    let kept = authority.clone();
     tasks.push(tokio::spawn(crate::supervisor::courier(authority.clone(), Arc::clone(&live), stopped.clone())));
+    let (ended, mut keeping) = (watch::channel(false).0, None);
     let runtimes = agents.as_ref().map(|(runtimes, _)| Arc::clone(runtimes));
     if let Some((runtimes, mut settings)) = agents {
         if settings.url.is_empty() {
             settings.url = format!("http://{address}");
         }
-        tasks.push(tokio::spawn(crate::supervisor::run(authority, live, runtimes, settings, stopped)));
+        let over = ended.subscribe();
+        let [supervising, beating] = crate::supervisor::start(authority, live, runtimes, settings, stopped, over);
+        tasks.push(supervising);
+        keeping = Some(beating);
     }
-    Ok(Running { address, stop, agents: runtimes, tasks })
+    Ok(Running { address, authority: kept, stop, leaving, agents: runtimes, tasks, keeping, ended })
 }
 
 async fn accept(app: App, listener: TcpListener, mut stopped: watch::Receiver<bool>) {

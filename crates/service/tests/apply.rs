@@ -27,7 +27,8 @@ async fn force_stop(actor: &Actor, workspace: &str, body: Value) -> Answer {
 
 /// Records a run, as the supervisor does before it starts a program.
 async fn run(world: &World, workspace: &str) {
-    drop(world.authority.begin_run(World::id(workspace)).await.expect("a run"));
+    world.supervise().await;
+    drop(world.authority.begin_run(World::id(workspace), "here".to_owned()).await.expect("a run"));
 }
 
 /// A workspace with the built-in agent and a run of it.

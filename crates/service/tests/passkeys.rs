@@ -270,6 +270,25 @@ fn twisted_answers_are_refused_below_500() {
 }
 
 #[test]
+fn a_ceremony_that_began_at_one_server_ends_at_another_and_once() {
+    each_engine(Config::default(), async |world| {
+        let (running, url) = world.beside().await;
+        let keeper = named(&world.operator(EMAIL, Role::Owner, &[]).await);
+        let mut device = TestAuthenticator::new(true, ORIGIN);
+        let options = keeper.post("/auth/passkeys/begin", json!({"name": "mine"})).await;
+        let made = device.create(&options.status(200).json);
+        keeper.at(&url).post("/auth/passkeys/finish", made).await.status(201);
+        let nobody = named(&world.nobody());
+        let options = nobody.at(&url).post("/auth/passkey-login/begin", json!({})).await;
+        let used = device.get(&options.status(200).json);
+        nobody.post("/auth/passkey-login/finish", used.clone()).await.status(200);
+        nobody.at(&url).post("/auth/passkey-login/finish", used).await.refused(401, "LOGIN_FAILED");
+        running.shutdown().await;
+        world
+    });
+}
+
+#[test]
 fn there_is_room_for_so_many() {
     each_engine(Config::default(), async |world| {
         let keeper = named(&world.operator(EMAIL, Role::Member, &[]).await);

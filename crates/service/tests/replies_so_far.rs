@@ -119,6 +119,7 @@ fn it_is_gone_when_the_turn_ends_without_its_agent() {
             let boot = runs.status(200).json[0]["boot_id"].as_str().expect("a boot").parse().expect("a boot");
             let (cause, crash) = (cause.to_owned(), cause == "exited");
             let end = Ended { crash, hopeless: false, cause, code: None, signal: None, detail: None };
+            world.supervise().await;
             world.authority.end_run(boot, end).await.expect("an end");
             // Whoever ends a run says so by a commit, and that is looked at a moment later.
             let until = tokio::time::Instant::now() + std::time::Duration::from_secs(10);

@@ -144,6 +144,17 @@ impl Conn {
         })
     }
 
+    /// Signals this position to every server when the transaction commits. SQLite has one server, which knows.
+    pub(crate) fn tell_others(&mut self, position: i64) -> Result<(), DbError> {
+        if self.is_postgres() {
+            self.execute(
+                "/* tell_others */ SELECT pg_notify('portcullis_committed', CAST($1 AS TEXT))",
+                &[position.to_string().as_str().into()],
+            )?;
+        }
+        Ok(())
+    }
+
     pub(super) fn commit(&mut self) -> Result<(), CommitError> {
         match &mut self.0 {
             Engine::Sqlite(engine) => engine.commit(),

@@ -8,6 +8,7 @@ mod conn;
 mod error;
 mod files;
 mod job;
+mod listen;
 mod migrate;
 mod open;
 mod pg;
@@ -36,6 +37,13 @@ pub use writer::{Batch, Writer, WriterConfig, WriterStats};
 pub const WAIT_DEFAULT: std::time::Duration = std::time::Duration::from_secs(20);
 
 const NO_ANSWER: &str = "the database did not answer in time";
+/// Hears of the commits of other servers, where there may be any: `committed` moves with them.
+pub fn hear(target: &Target, committed: &tokio::sync::watch::Sender<i64>) -> Result<(), DbError> {
+    match target {
+        Target::Sqlite { .. } => Ok(()),
+        Target::Postgres(server) => listen::start(server, committed),
+    }
+}
 
 /// Runs `work` on a thread of its own and waits for it: the way for start-up code inside the asynchronous runtime to
 /// open, migrate and drop a PostgreSQL connection, which must never happen on one of the runtime's threads.

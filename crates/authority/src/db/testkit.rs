@@ -69,6 +69,17 @@ impl TestDb {
         Self { engine: "postgres", target, url: Some(url), data_dir, server: Some((server_url.to_owned(), name)) }
     }
 
+    /// The same PostgreSQL database for another server: with a directory of its own, and dropped by the first only.
+    pub fn beside(&self) -> Self {
+        Self {
+            engine: self.engine,
+            target: self.target.clone(),
+            url: self.url.clone(),
+            data_dir: fresh_dir(),
+            server: None,
+        }
+    }
+
     /// Opens a connection, gives it to `work` and drops it, all on a thread of its own: works in every kind of test.
     pub fn with<T: Send>(&self, work: impl FnOnce(&mut Conn) -> Result<T, DbError> + Send) -> T {
         let done = off_runtime(|| work(&mut Conn::open(&self.target, Role::Writer)?));

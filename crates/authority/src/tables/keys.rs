@@ -32,6 +32,12 @@ pub(crate) fn list(conn: &mut Conn) -> Result<Vec<KeyRow>, DbError> {
         .collect()
 }
 
+/// How many there are.
+pub(crate) fn count(conn: &mut Conn) -> Result<i64, DbError> {
+    let row = conn.query_opt("/* key_count */ SELECT COUNT(*) FROM keys", &[])?;
+    super::word(row, "keys")?.int(0)
+}
+
 pub(crate) fn insert(
     conn: &mut Conn,
     id: &str,

@@ -36,7 +36,9 @@ pub(crate) fn every_table(conn: &mut Conn) -> Result<(), DbError> {
          OR EXISTS (SELECT 1 FROM votes WHERE approval_id = '') OR EXISTS (SELECT 1 FROM policies WHERE id = '') \
          OR EXISTS (SELECT 1 FROM policy_revision WHERE id < 0) OR EXISTS (SELECT 1 FROM idempotency WHERE principal = '') \
          OR EXISTS (SELECT 1 FROM runs WHERE boot_id = '') OR EXISTS (SELECT 1 FROM turns WHERE id = '') \
-         OR EXISTS (SELECT 1 FROM messages WHERE seq < 0) OR EXISTS (SELECT 1 FROM passkeys WHERE id = ''))",
+         OR EXISTS (SELECT 1 FROM messages WHERE seq < 0) OR EXISTS (SELECT 1 FROM passkeys WHERE id = '') \
+         OR EXISTS (SELECT 1 FROM servers WHERE id = '') \
+         OR EXISTS (SELECT 1 FROM challenges WHERE seq < 0))",
         &[],
     )?;
     let rows = row.map_or(Ok(0), |row| row.int(0))?;

@@ -2,6 +2,7 @@
 
 pub(crate) mod approvals;
 pub(crate) mod audit;
+pub(crate) mod challenges;
 pub(crate) mod credentials;
 pub(crate) mod events;
 pub(crate) mod idempotency;
@@ -9,10 +10,12 @@ pub(crate) mod keys;
 pub(crate) mod messages;
 pub(crate) mod meta;
 pub(crate) mod operators;
+pub(crate) mod owners;
 pub(crate) mod passkeys;
 pub(crate) mod policies;
 pub(crate) mod runs;
 pub(crate) mod secrets;
+pub(crate) mod servers;
 pub(crate) mod tasks;
 pub(crate) mod turns;
 pub(crate) mod units;

@@ -140,13 +140,15 @@ pub(crate) struct NewRun<'a> {
     pub(crate) versions: &'a str,
     pub(crate) context: &'a str,
     pub(crate) why: &'a str,
+    /// Where it runs; nothing for one that nobody here starts.
+    pub(crate) place: Option<&'a str>,
 }
 
 pub(crate) fn insert(w: &mut Writing<'_, '_>, run: &NewRun<'_>) -> Result<(), DbError> {
     let (now, audit_id) = (w.now().0, w.because());
     w.conn().execute(
         "/* run_insert */ INSERT INTO runs (boot_id, workspace_id, generation, kind, state, credential_id, spec, variables_token, files_token, \
-         versions, context, why, started_at, audit_id) VALUES ($1, $2, $3, $4, 'live', $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+         versions, context, why, started_at, audit_id, place) VALUES ($1, $2, $3, $4, 'live', $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
         params![
             run.boot.to_string().as_str(),
             run.workspace.to_string().as_str(),
@@ -160,7 +162,8 @@ pub(crate) fn insert(w: &mut Writing<'_, '_>, run: &NewRun<'_>) -> Result<(), Db
             run.context,
             run.why,
             now,
-            audit_id
+            audit_id,
+            run.place
         ],
     )?;
     Ok(())

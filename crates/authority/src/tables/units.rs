@@ -9,6 +9,7 @@ use portcullis_kernel::{
 use super::word;
 use crate::{
     db::{Conn, DbError, Row},
+    ownership::Seat,
     params,
 };
 
@@ -16,22 +17,35 @@ fn ids(rows: &[Row]) -> Result<Vec<WorkspaceId>, DbError> {
     rows.iter().map(|row| word(row.text(0)?.parse().ok(), "workspaces.id")).collect()
 }
 
-/// Workspaces whose agent Portcullis runs, or that have a run which has not ended.
-pub(crate) fn all(conn: &mut Conn) -> Result<Vec<WorkspaceId>, DbError> {
+/// Workspaces of a server whose agent it runs, or that have a run which has not ended.
+pub(crate) fn all(conn: &mut Conn, seat: Seat) -> Result<Vec<WorkspaceId>, DbError> {
     let rows = conn.query(
-        "/* unit_all */ SELECT id FROM workspaces WHERE (status <> 'removed' AND runtime IS NOT NULL AND runtime NOT LIKE '{\"kind\":\"external\"%') \
-         OR id IN (SELECT workspace_id FROM runs WHERE state = 'live' AND kind <> 'external') ORDER BY kind, created_at, id",
-        &[],
+        "/* unit_all */ SELECT id FROM workspaces WHERE owner = $1 AND owner_epoch = $2 \
+         AND ((status <> 'removed' AND runtime IS NOT NULL AND runtime NOT LIKE '{\"kind\":\"external\"%') \
+         OR id IN (SELECT workspace_id FROM runs WHERE state = 'live' AND kind <> 'external')) ORDER BY kind, created_at, id",
+        params![seat.server.to_string().as_str(), seat.epoch],
     )?;
     ids(&rows)
 }
 
-/// Those of them where something is wanted that is not yet so, and what that is, as a text: what to look at after a commit,
+/// A workspace where something is wanted that is not yet so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestlessUnit {
+    /// Which.
+    pub workspace: WorkspaceId,
+    /// What is wanted, as a text to compare.
+    pub wanted: String,
+    /// This server supervises it.
+    pub ours: bool,
+}
+
+/// Workspaces of all servers where something is wanted that is not yet so, and what that is, as a text: what to look at after a commit,
 /// unless nothing of it has changed since it was looked at.
-pub(crate) fn restless(conn: &mut Conn) -> Result<Vec<(WorkspaceId, String)>, DbError> {
+pub(crate) fn restless(conn: &mut Conn, seat: Option<Seat>) -> Result<Vec<RestlessUnit>, DbError> {
+    let seat = seat.map(|seat| (seat.server.to_string(), seat.epoch));
     let rows = conn.query(
         "/* unit_restless */ SELECT w.id, w.desired_state, w.force_boot, r.boot_id, t.id, w.desired_generation, w.apply_generation, \
-         w.drain_since, r.registered_at, CASE WHEN r.handoff IS NULL THEN 0 ELSE 1 END FROM workspaces w LEFT JOIN runs r ON r.workspace_id = w.id AND r.state = 'live' \
+         w.drain_since, r.registered_at, CASE WHEN r.handoff IS NULL THEN 0 ELSE 1 END, w.owner, w.owner_epoch FROM workspaces w LEFT JOIN runs r ON r.workspace_id = w.id AND r.state = 'live' \
          LEFT JOIN turns t ON t.workspace_id = w.id AND t.state = 'running' WHERE (r.boot_id IS NULL AND w.status <> 'removed' AND w.desired_state = 'running' AND w.runtime IS NOT NULL \
          AND w.runtime NOT LIKE '{\"kind\":\"external\"%') OR (r.boot_id IS NOT NULL AND r.kind <> 'external' AND (w.desired_state <> 'running' OR r.generation < w.desired_generation \
          OR w.drain_since IS NOT NULL OR w.force_boot = r.boot_id)) ORDER BY w.kind, w.created_at, w.id",
@@ -48,7 +62,12 @@ pub(crate) fn restless(conn: &mut Conn) -> Result<Vec<(WorkspaceId, String)>, Db
                 stamp.push_str(&row.opt_int(number)?.unwrap_or_default().to_string());
                 stamp.push('/');
             }
-            Ok((word(row.text(0)?.parse().ok(), "workspaces.id")?, stamp))
+            let owner = row.opt_text(10)?.map(str::to_owned).zip(Some(row.int(11)?));
+            Ok(RestlessUnit {
+                workspace: word(row.text(0)?.parse().ok(), "workspaces.id")?,
+                wanted: stamp,
+                ours: owner.is_some() && owner == seat,
+            })
         })
         .collect()
 }
@@ -149,11 +168,12 @@ pub(crate) fn restart_asked(conn: &mut Conn, id: WorkspaceId, after: i64, upto: 
     Ok(word(row, "intents count")?.int(0)? > 0)
 }
 
-/// External workspaces with a run: what the clock alone can change.
-pub(crate) fn external(conn: &mut Conn) -> Result<Vec<WorkspaceId>, DbError> {
+/// External workspaces of a server with a run: what the clock alone can change.
+pub(crate) fn external(conn: &mut Conn, seat: Seat) -> Result<Vec<WorkspaceId>, DbError> {
     let rows = conn.query(
-        "/* unit_external */ SELECT workspace_id FROM runs WHERE state = 'live' AND kind = 'external' ORDER BY workspace_id",
-        &[],
+        "/* unit_external */ SELECT r.workspace_id FROM runs r JOIN workspaces w ON w.id = r.workspace_id \
+         WHERE r.state = 'live' AND r.kind = 'external' AND w.owner = $1 AND w.owner_epoch = $2 ORDER BY r.workspace_id",
+        params![seat.server.to_string().as_str(), seat.epoch],
     )?;
     ids(&rows)
 }

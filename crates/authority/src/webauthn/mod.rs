@@ -31,7 +31,7 @@ pub(crate) type Challenge = [u8; CHALLENGE_BYTES];
 pub(crate) struct Unsound(pub(crate) &'static str);
 
 /// Whom the passkey is for: this server under one of its names.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Party {
     /// The relying party's id: a host name.
     pub rp_id: String,

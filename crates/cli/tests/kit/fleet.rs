@@ -70,6 +70,34 @@ impl Fleet {
         Self { server: None, owner: None, runtime, port: port(), config, dir, secrets, marks, db }
     }
 
+    /// Another server on the same PostgreSQL database, with directories of its own and the same root key. Not started.
+    pub fn beside(&self, server: &str, agents: &str) -> Self {
+        let db = self.db.beside();
+        fs::copy(self.db.data_dir.join("root.key"), db.data_dir.join("root.key")).expect("the root key");
+        let mut fleet = Self::prepared(db, agents);
+        fleet.configure(server);
+        fleet.owner.clone_from(&self.owner);
+        fleet
+    }
+
+    /// Adds lines to `[server]`.
+    pub fn configure(&self, server: &str) {
+        let text = fs::read_to_string(&self.config).expect("a configuration");
+        fs::write(&self.config, format!("{text}\n[server]\n{server}\n")).expect("a configuration");
+    }
+
+    /// SIGTERM, and the end.
+    pub fn stop_server(&mut self) {
+        if let Some(server) = self.server.take() {
+            server.stop();
+        }
+    }
+
+    /// Sends the server a signal.
+    pub fn signal_server(&self, signal: Signal) {
+        kill(Pid::from_raw(i32::try_from(self.server_pid()).expect("a small number")), signal).expect("a signal");
+    }
+
     /// The command that serves. Always on the same port: agents know no other address.
     pub fn command(&self) -> Command {
         let mut command = portcullis(&self.db);

@@ -14,6 +14,7 @@ use portcullis_authority::testkit_db::TestDb;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+pub mod balancer;
 pub mod clients;
 pub mod cluster;
 pub mod faults;
@@ -263,6 +264,23 @@ pub struct Actor {
 impl Actor {
     pub fn nobody() -> Self {
         Self { client: reqwest::Client::builder().build().expect("a client"), headers: Vec::new() }
+    }
+
+    /// The same, with a connection for each request.
+    pub fn unpooled(&self) -> Self {
+        let client = reqwest::Client::builder().pool_max_idle_per_host(0).build().expect("a client");
+        Self { client, headers: self.headers.clone() }
+    }
+
+    /// An open stream of live events.
+    pub async fn stream(&self, url: &str) -> reqwest::Response {
+        let mut request = self.client.get(format!("{url}/events"));
+        for (name, value) in &self.headers {
+            request = request.header(*name, value);
+        }
+        let answer = request.send().await.expect("an answer");
+        assert_eq!(answer.status(), 200);
+        answer
     }
 
     pub fn bearer(token: &str) -> Self {

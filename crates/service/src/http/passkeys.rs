@@ -190,7 +190,7 @@ async fn remove(call: Call) -> Result<Response, Refusal> {
 async fn login_begin(call: Call) -> Result<Response, Refusal> {
     call.only_query(&[])?;
     call.no_body()?;
-    ok(&call.app.authority.begin_passkey_login(&party(&call)?))
+    ok(&call.app.authority.begin_passkey_login(&party(&call)?).await?)
 }
 
 async fn login_finish(call: Call) -> Result<Response, Refusal> {

@@ -6,7 +6,7 @@ use axum::{
     response::Response,
 };
 use portcullis_authority::Refusal;
-use portcullis_kernel::scope::Scope;
+use portcullis_kernel::{refusal::Code, scope::Scope};
 use serde_json::json;
 
 use crate::{
@@ -38,6 +38,9 @@ async fn health(call: Call) -> Result<Response, Refusal> {
 }
 
 async fn ready(call: Call) -> Result<Response, Refusal> {
+    if call.app.is_leaving() {
+        return Err(Refusal::new(Code::ShuttingDown));
+    }
     let readiness = call.app.authority.readiness().await;
     let status = if readiness.ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     json_response(status, &json!({"ready": readiness.ready(), "checks": readiness}))
@@ -55,7 +58,7 @@ async fn audit_key(call: Call) -> Result<Response, Refusal> {
 
 async fn metrics(call: Call) -> Result<Response, Refusal> {
     if !call.caller()?.has(Scope::MetricsRead) {
-        return Err(Refusal::because(portcullis_kernel::refusal::Code::ScopeMissing, Scope::MetricsRead.as_str()));
+        return Err(Refusal::because(Code::ScopeMissing, Scope::MetricsRead.as_str()));
     }
     let mut response = Response::new(Body::from(call.app.metrics.render(&call.app.authority, call.app.places.count())));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4"));

@@ -102,6 +102,11 @@ impl ContainerRuntime {
         Self { engine: Engine::new(&settings.socket), settings, starting: Mutex::default() }
     }
 
+    /// The engine as a place where agents run, for every server that talks to it; nothing while it does not answer.
+    pub(crate) async fn place_name(&self) -> Option<String> {
+        self.engine.id().await.map(|id| format!("engine/{id}"))
+    }
+
     fn place(&self, unit: Unit) -> Place {
         Place::of(&self.settings.places, unit)
     }

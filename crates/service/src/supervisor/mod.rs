@@ -6,6 +6,7 @@
 
 mod bells;
 mod launch;
+mod lease;
 mod runtimes;
 mod unit;
 
@@ -15,15 +16,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use portcullis_authority::{Authority, Refusal};
+use portcullis_authority::{Authority, Refusal, RestlessUnit};
 use portcullis_kernel::{
-    id::WorkspaceId,
+    id::{ServerId, WorkspaceId},
     lifecycle::{Desired, Timings},
+    runtime::RuntimeKind,
 };
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{
+    sync::watch,
+    task::{JoinHandle, JoinSet},
+};
 
 use crate::{app::stops, live::Live, runtime::Places};
 use bells::Bells;
+use lease::{Hearsay, Lease, RELAY};
 pub use runtimes::Runtimes;
 
 /// Commits that come faster than this are looked at together.
@@ -34,6 +40,8 @@ const TICK: Duration = Duration::from_secs(5);
 const SWEEP: Duration = Duration::from_secs(60);
 /// How long a stopping supervisor waits for steps that have begun; agents themselves are not waited for.
 const SETTLE: Duration = Duration::from_secs(5);
+/// How long an engine may take to say who it is, before a run is noted as being at this server.
+const PLACE: Duration = Duration::from_secs(2);
 
 /// How agents are run.
 #[derive(Clone)]
@@ -46,6 +54,8 @@ pub struct Settings {
     pub places: Places,
     /// Which of the ranges of user ids is this organisation's, 0 to 4095.
     pub range: u32,
+    /// Which server this is; the same after a restart.
+    pub server: ServerId,
 }
 
 /// What every unit's task shares.
@@ -56,7 +66,30 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     /// When this server began: what was not heard before cannot be counted against anybody.
     pub(crate) began: Instant,
+    lease: Lease,
     bells: Arc<Bells>,
+}
+
+impl Shared {
+    /// The name of this machine as a place where agents run.
+    fn host(&self) -> String {
+        format!("host/{}", self.settings.server)
+    }
+
+    /// Where agents of a kind run that are started from here.
+    async fn place(&self, kind: RuntimeKind) -> String {
+        match tokio::time::timeout(PLACE, self.runtimes.place(kind)).await {
+            Ok(Some(place)) => place,
+            // Only from here, as far as is known.
+            Ok(None) | Err(_) => self.host(),
+        }
+    }
+
+    /// The kinds of runtimes there are here, and the places that are reached.
+    async fn reaches(&self, at_most: Duration) -> Vec<String> {
+        let found = tokio::time::timeout(at_most, self.runtimes.reaches()).await.unwrap_or_default();
+        std::iter::once(self.host()).chain(found).collect()
+    }
 }
 
 fn complain(what: &str, refusal: &Refusal) {
@@ -64,16 +97,24 @@ fn complain(what: &str, refusal: &Refusal) {
     tracing::warn!(code = %refusal.code, reason = %refusal.reason, detail, "{what}; it is tried again");
 }
 
-/// Runs until the server stops. Agents are left running.
-pub(crate) async fn run(
+/// Two tasks: one supervises until the server stops, and leaves agents running; the other says that the server lives until
+/// it has `ended`, so that nobody takes its agents while it stops in order.
+pub(crate) fn start(
     authority: Authority,
     live: Arc<Live>,
     runtimes: Arc<Runtimes>,
     settings: Settings,
-    mut stopping: watch::Receiver<bool>,
-) {
-    let began = Instant::now();
-    let shared = Arc::new(Shared { authority, live, runtimes, settings, began, bells: Arc::default() });
+    stopping: watch::Receiver<bool>,
+    ended: watch::Receiver<bool>,
+) -> [JoinHandle<()>; 2] {
+    let (lease, bells) = (Lease::default(), Arc::default());
+    let shared = Arc::new(Shared { authority, live, runtimes, settings, began: Instant::now(), lease, bells });
+    let keeping = lease::keep(Arc::clone(&shared), stopping.clone(), ended);
+    [tokio::spawn(run(shared, stopping)), tokio::spawn(keeping)]
+}
+
+async fn run(shared: Arc<Shared>, mut stopping: watch::Receiver<bool>) {
+    let mut hearsay = Hearsay::default();
     let mut units = JoinSet::new();
     // Beside the loop: ending what nobody knows takes as long as it takes, and no other agent waits for it.
     let (mut sweeps, mut swept) = (JoinSet::new(), None::<Instant>);
@@ -87,6 +128,9 @@ pub(crate) async fn run(
                 tracing::error!(%error, "the search for agents that no row knows broke off; it is tried again");
             }
         }
+        if shared.lease.has_lost() {
+            swept = None;
+        }
         if sweeps.is_empty() && swept.is_none_or(|at| at.elapsed() >= SWEEP) {
             swept = Some(Instant::now());
             let shared = Arc::clone(&shared);
@@ -95,7 +139,7 @@ pub(crate) async fn run(
         // What is committed from here on rings again.
         committed.mark_unchanged();
         if everything {
-            match look(&shared).await {
+            match look(&shared, &mut hearsay).await {
                 Ok(ids) => {
                     // Who is not among them any more has something to clear away.
                     shared.bells.ring_others(&ids);
@@ -109,8 +153,9 @@ pub(crate) async fn run(
         // Also when everything was looked at: a commit may have been what ended the wait.
         match shared.authority.restless().await {
             Ok(restless) => {
-                rung.retain(|id, _| restless.units.iter().any(|(known, _)| known == id));
-                for (id, wanted) in restless.units {
+                let ours: Vec<_> = restless.units.into_iter().filter(|unit| unit.ours).collect();
+                rung.retain(|id, _| ours.iter().any(|unit| unit.workspace == *id));
+                for RestlessUnit { workspace: id, wanted, .. } in ours {
                     let ring = rung.insert(id, wanted.clone()) != Some(wanted);
                     wake(&shared, &mut units, id, &stopping, ring);
                 }
@@ -121,6 +166,7 @@ pub(crate) async fn run(
         tokio::select! {
             () = stops(&mut stopping) => break,
             changed = committed.changed() => if changed.is_err() { break },
+            () = shared.lease.taken.notified() => looked = Instant::now().checked_sub(TICK).unwrap_or(looked),
             () = tokio::time::sleep(TICK) => {}
         }
         everything = looked.elapsed() >= TICK;
@@ -132,8 +178,13 @@ pub(crate) async fn run(
     }
 }
 
-/// Whoever is supervised. External agents are shown by the clock alone.
-async fn look(shared: &Arc<Shared>) -> Result<Vec<WorkspaceId>, Refusal> {
+/// Whoever is supervised here. External agents are shown by the clock alone.
+async fn look(shared: &Arc<Shared>, hearsay: &mut Hearsay) -> Result<Vec<WorkspaceId>, Refusal> {
+    if shared.authority.has_company() {
+        for one in hearsay.news(shared.authority.relayed().await?) {
+            shared.live.heard_elsewhere(one.workspace, one.boot, one.troubled);
+        }
+    }
     for id in shared.authority.external_units().await? {
         // What is wrong with one must not keep the others from being looked at.
         if let Err(refusal) = unit::show_external(shared, id).await {
@@ -174,11 +225,18 @@ async fn sweep(shared: &Arc<Shared>) {
 /// Lets long polls and units know of commits, and takes back what was shown of replies whose turns ended. Runs with or without agents of our own.
 pub(crate) async fn courier(authority: Authority, live: Arc<Live>, mut stopping: watch::Receiver<bool>) {
     let mut committed = authority.committed();
+    let mut relayed = Instant::now();
     loop {
         committed.mark_unchanged();
+        if authority.has_company() && relayed.elapsed() >= RELAY {
+            let heard = live.heard_since(std::mem::replace(&mut relayed, Instant::now()));
+            if let Err(refusal) = authority.relay(heard).await {
+                complain("other servers could not be told of their agents", &refusal);
+            }
+        }
         match authority.restless().await {
             Ok(restless) => {
-                let units = restless.units.into_iter().map(|(id, _)| id);
+                let units = restless.units.into_iter().map(|unit| unit.workspace);
                 restless.deliverable.into_iter().chain(units).for_each(|id| live.ring(id));
             }
             Err(refusal) => complain("waiting messages could not be looked up", &refusal),

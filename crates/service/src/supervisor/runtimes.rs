@@ -44,6 +44,23 @@ impl Runtimes {
         Self { process, container }
     }
 
+    /// Where agents of a kind run, if any server could reach them there: an engine by its own name.
+    pub(crate) async fn place(&self, kind: RuntimeKind) -> Option<String> {
+        match kind {
+            RuntimeKind::Container => self.container.place_name().await,
+            RuntimeKind::Process | RuntimeKind::External => None,
+        }
+    }
+
+    /// The kinds that can be started here, and the places beyond this machine that are reached.
+    pub(crate) async fn reaches(&self) -> Vec<String> {
+        let mut reached = vec![RuntimeKind::Process.as_str().to_owned()];
+        if let Some(place) = self.container.place_name().await {
+            reached.extend([RuntimeKind::Container.as_str().to_owned(), place]);
+        }
+        reached
+    }
+
     pub(crate) async fn start(&self, kind: RuntimeKind, launch: Launch) -> Result<(), RuntimeFault> {
         on!(self, kind, runtime => runtime.start(launch).await, Err(missing(kind)))
     }

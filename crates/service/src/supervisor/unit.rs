@@ -28,6 +28,8 @@ const REST: Duration = Duration::from_secs(30);
 /// How long nothing is tried again that was refused, unless something changes, in milliseconds.
 const REFUSED_MS: i64 = 60_000;
 
+/// How soon a server looks again whether its lease holds, in milliseconds.
+const LEASELESS_MS: i64 = 250;
 /// Ended runs of one workspace whose logs are kept.
 const LOGS_KEPT: usize = 3;
 
@@ -64,6 +66,8 @@ enum Pass {
     Rest(Option<Timestamp>, Option<(LiveRun, Unit)>),
     /// There is nothing left to supervise.
     Over,
+    /// Another server supervises it.
+    Elsewhere,
 }
 
 /// Supervises one workspace until it is gone or the server stops.
@@ -84,6 +88,7 @@ pub(super) async fn supervise(
         match passed {
             Ok(Pass::Again) => {}
             Ok(Pass::Over) => return shared.live.forget(id),
+            Ok(Pass::Elsewhere) => return shared.lease.lose(),
             Ok(Pass::Rest(until, running)) => {
                 let now = shared.authority.now();
                 let rest = until.map_or(REST, |until| Duration::from_millis(until.since_ms(now).max(0).unsigned_abs()));
@@ -112,7 +117,14 @@ pub(super) async fn supervise(
 }
 
 async fn pass(shared: &Arc<Shared>, id: WorkspaceId, memory: &mut Memory) -> Result<Pass, Refusal> {
+    if !shared.lease.holds() {
+        // Somebody else may be about to take it: nothing is touched until that is known.
+        return Ok(Pass::Rest(Some(shared.authority.now().plus_ms(LEASELESS_MS)), None));
+    }
     let Some(state) = shared.authority.unit(id).await? else { return Ok(Pass::Over) };
+    if !state.ours {
+        return Ok(Pass::Elsewhere);
+    }
     let live = state.live.clone().filter(|run| run.kind.is_managed());
     if live.is_none() && (state.desired == Desired::Removed || !state.runtime.kind.is_managed()) {
         // Whether or not it ran when it was removed, or moved elsewhere.
@@ -226,7 +238,8 @@ async fn act(
 
 async fn start(shared: &Arc<Shared>, state: &UnitState, memory: &mut Memory) -> Result<Pass, Refusal> {
     let (id, now) = (state.workspace, shared.authority.now());
-    let run = match shared.authority.begin_run(id).await {
+    let place = shared.place(state.runtime.kind).await;
+    let run = match shared.authority.begin_run(id, place).await {
         Ok(run) => run,
         // The rows moved on since they were read.
         Err(refusal) if refusal.code == Code::Conflict => return Ok(Pass::Rest(Some(now.plus_ms(1_000)), None)),
@@ -242,6 +255,10 @@ async fn start(shared: &Arc<Shared>, state: &UnitState, memory: &mut Memory) -> 
     };
     let (boot, kind) = (run.boot, run.runtime.kind);
     portcullis_authority::failpoint::hit("unit.before_start");
+    if !shared.lease.holds() {
+        // Not started: whoever supervises it says so, and has done with it.
+        return Ok(Pass::Again);
+    }
     let started = shared.runtimes.start(kind, launch::launch(run, &shared.settings)).await;
     portcullis_authority::failpoint::hit("unit.after_start");
     if let Err(fault) = started {
@@ -254,6 +271,9 @@ async fn start(shared: &Arc<Shared>, state: &UnitState, memory: &mut Memory) -> 
 }
 
 async fn stop(shared: &Arc<Shared>, run: &LiveRun, unit: Unit, why: StopWhy) -> Result<(), Refusal> {
+    if !shared.lease.holds() {
+        return Ok(());
+    }
     let grace = Duration::from_millis(shared.settings.timings.grace_ms.unsigned_abs());
     let exit = shared.runtimes.stop(run.kind, unit, grace).await.map_err(|fault| internal(&fault))?;
     portcullis_authority::failpoint::hit("unit.after_stop");

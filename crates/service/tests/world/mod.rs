@@ -225,6 +225,31 @@ impl World {
         world
     }
 
+    /// Another server on the same database; where it listens.
+    pub async fn beside(&self) -> (portcullis_service::Running, String) {
+        let authority = Authority::open(Opening {
+            data_dir: &self.db.data_dir,
+            database_url: self.db.url.as_deref(),
+            root_key_file: None,
+            admin_token: AdminToken::Untouched,
+            config: Config::default(),
+            clock: Clock::fixed(BEGINNING_MS).0,
+        })
+        .expect("the organisation opens");
+        let settings = Settings { secure_cookies: false, version: "test", public_url: None, rates: Rates::default() };
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let running = portcullis_service::start(App::new(authority, settings), listen).await.expect("it starts");
+        let url = format!("http://{}", running.address);
+        (running, url)
+    }
+
+    /// Makes this the server that supervises every workspace there is.
+    pub async fn supervise(&self) {
+        let server = World::id(&self.root()).to_string().parse().expect("an id");
+        self.authority.enlist(server, &["process".to_owned()]).await.expect("a server");
+        self.authority.take_workspaces(Vec::new()).await.expect("its workspaces");
+    }
+
     /// Nobody: no credential.
     pub fn nobody(&self) -> Actor {
         Actor { headers: Vec::new(), ..self.owner.clone() }

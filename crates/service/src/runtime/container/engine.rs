@@ -44,6 +44,8 @@ pub(super) struct Engine {
 struct Connected {
     docker: Docker,
     limits: bool,
+    /// The engine's own name for itself.
+    id: Option<String>,
 }
 
 impl Engine {
@@ -69,7 +71,13 @@ impl Engine {
         let docker = docker.negotiate_version().await.map_err(fault)?;
         let info = docker.info().await.map_err(fault)?;
         let limits = info.memory_limit == Some(true) && info.pids_limit == Some(true);
-        Ok(Connected { docker, limits })
+        Ok(Connected { docker, limits, id: info.id })
+    }
+
+    /// What the engine calls itself; nothing while it does not answer.
+    pub(super) async fn id(&self) -> Option<String> {
+        self.docker().await.ok()?;
+        self.connected.get()?.id.clone()
     }
 
     /// `None` when there is no such container.
