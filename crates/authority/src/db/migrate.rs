@@ -29,6 +29,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 3, name: "a2a", sql: include_str!("../../../../migrations/0003_a2a.sql") },
     Migration { version: 4, name: "sign_in", sql: include_str!("../../../../migrations/0004_sign_in.sql") },
     Migration { version: 5, name: "passkeys", sql: include_str!("../../../../migrations/0005_passkeys.sql") },
+    Migration { version: 6, name: "reserved", sql: "UPDATE runs SET kind = kind WHERE 1 = 0" },
 ];
 
 /// What [`migrate`] found and did.
