@@ -12,6 +12,7 @@ const RUNS = [
   ["model", "Built-in: a model behind an endpoint"],
   ["command", "A program of its own"],
   ["container", "A container"],
+  ["swarm", "A service of the swarm"],
   ["external", "Elsewhere; I start it myself"],
 ];
 
@@ -37,7 +38,9 @@ function runtimeOf(form) {
     case "command":
       return { kind: "process", agent: { mind: "command", command: commandWords(form.command) }, limits };
     case "container":
-      return { kind: "container", image: form.image, agent: inContainer(form), limits };
+      return { kind: "container", image: form.image, agent: inImage(form), limits };
+    case "swarm":
+      return { kind: "swarm", image: form.image, placement: constraints(form.placement), agent: inImage(form), limits };
     default: {
       const kept = form.was?.agent?.mind === "model" ? form.was.agent : {};
       const agent = { ...kept, mind: "model", model: form.model, base_url: form.baseUrl, key: form.key || undefined };
@@ -46,9 +49,14 @@ function runtimeOf(form) {
   }
 }
 
-/** What runs in a container: what did, as long as nobody writes another command. */
-function inContainer({ command, was }) {
-  if (was?.kind === "container" && command === quoted(was.agent?.command)) return was.agent;
+/** Placement constraints as they are written: between commas. */
+const constraints = (text) => (text ?? "").split(",").map((one) => one.trim()).filter(Boolean);
+
+const hasImage = (run) => ["container", "swarm"].includes(run);
+
+/** What runs from an image: what did, as long as nobody writes another command. */
+function inImage({ command, was }) {
+  if (hasImage(was?.kind) && command === quoted(was.agent?.command)) return was.agent;
   return command ? { mind: "command", command: commandWords(command) } : { mind: "echo" };
 }
 
@@ -58,9 +66,10 @@ function formOf(spec) {
   if (spec.kind === "external") return { run: "external" };
   const agent = spec.agent ?? { mind: "echo" };
   return {
-    run: spec.kind === "container" ? "container" : agent.mind,
+    run: hasImage(spec.kind) ? spec.kind : agent.mind,
     command: quoted(agent.command),
     image: spec.image ?? "",
+    placement: (spec.placement ?? []).join(", "),
     model: agent.model ?? "",
     baseUrl: agent.base_url ?? "",
     key: agent.key ?? "",
@@ -72,8 +81,9 @@ function formOf(spec) {
 function RuntimeFields({ form, set, withDefault }) {
   const choices = withDefault ? RUNS : RUNS.filter(([key]) => key !== "default");
   return html`<${Field} label="How its agent runs" control="runtime.kind" value=${form.run} onInput=${(run) => set({ run })} options=${choices} />
-    ${["exec", "command", "container"].includes(form.run) && html`<${Field} label=${form.run === "container" ? "Command (empty: the built-in echo agent)" : "Command"} control="runtime.command" value=${form.command} onInput=${(command) => set({ command })} placeholder="python3 agent.py" class="mono" required=${form.run !== "container"} hint=${form.run === "exec" ? "Started for each message: message on standard input, reply on standard output. No shell." : undefined} />`}
-    ${form.run === "container" && html`<${Field} label="Image" control="runtime.image" value=${form.image} onInput=${(image) => set({ image })} placeholder="my-agent:1" required />`}
+    ${(hasImage(form.run) || ["exec", "command"].includes(form.run)) && html`<${Field} label=${hasImage(form.run) ? "Command (empty: the built-in echo agent)" : "Command"} control="runtime.command" value=${form.command} onInput=${(command) => set({ command })} placeholder="python3 agent.py" class="mono" required=${!hasImage(form.run)} hint=${form.run === "exec" ? "Started for each message: message on standard input, reply on standard output. No shell." : undefined} />`}
+    ${hasImage(form.run) && html`<${Field} label="Image" control="runtime.image" value=${form.image} onInput=${(image) => set({ image })} placeholder="my-agent:1" required />`}
+    ${form.run === "swarm" && html`<${Field} label="Placement (empty: any node)" control="runtime.placement" value=${form.placement} onInput=${(placement) => set({ placement })} placeholder="node.labels.zone==b, node.role==worker" class="mono" hint="Constraints of the swarm, between commas; a node has to meet all of them." />`}
     ${form.run === "model" && html`<${Field} label="Model" control="runtime.model" value=${form.model} onInput=${(model) => set({ model })} required /><${Field} label="Endpoint" control="runtime.endpoint" value=${form.baseUrl} onInput=${(baseUrl) => set({ baseUrl })} placeholder="https://example.org/v1" required />
       <${Field} label="Secret with the endpoint's key" control="runtime.key" value=${form.key} onInput=${(key) => set({ key: key.toUpperCase() })} hint="Its name; the value is added under Secrets." />`}
     ${form.run !== "external" && form.run !== "default" && html`<${Field} label="Memory limit, MiB" control="runtime.memory" kind="number" min="16" value=${form.memory} onInput=${(memory) => set({ memory })} placeholder="no limit" />`}`;

@@ -40,6 +40,8 @@ pub struct Config {
     pub refusal_cache_ms: i64,
     /// Runtimes the configuration names: an agent may use these without asking a human.
     pub runtimes: std::collections::BTreeMap<String, portcullis_kernel::runtime::Runtime>,
+    /// Whether agents on other machines know an address under which they reach this server.
+    pub reached_from_afar: bool,
     /// How long a bundle that an agent elsewhere pulled counts as fresh, in milliseconds.
     pub lease_ms: i64,
     /// How long a request waits for the database before it is refused, in milliseconds.
@@ -62,6 +64,7 @@ impl Default for Config {
             pending_per_principal_max: portcullis_kernel::approval::PENDING_PER_PRINCIPAL_MAX,
             refusal_cache_ms: 2_000,
             runtimes: std::collections::BTreeMap::new(),
+            reached_from_afar: false,
             lease_ms: 10 * MINUTE,
             store_wait_ms: crate::db::WAIT_DEFAULT.as_millis() as i64,
         }

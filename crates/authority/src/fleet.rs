@@ -212,8 +212,10 @@ pub(crate) fn state(conn: &mut Conn, core: &Core, workspace: WorkspaceId) -> Res
         match fresh_content(conn, core, workspace) {
             Ok(now) => {
                 let spec = workspaces::runtime_text(&runtime)?;
-                content_changed = asked || now.variables_token != run.variables_token || spec != run.spec;
                 files_changed = now.files_token != run.files_token;
+                // Where files cannot be replaced, another file is another start.
+                let anew = now.variables_token != run.variables_token || (files_changed && !run.kind.replaces_files());
+                content_changed = asked || anew || spec != run.spec;
             }
             // It cannot be started anew as things are; what runs goes on running, and the debt is shown.
             Err(Fault::Refused(_)) => unreadable = true,

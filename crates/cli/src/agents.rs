@@ -1,7 +1,9 @@
 //! How this server runs agents: the `[agents]` part of the configuration, and the runtimes made from it.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use portcullis_authority::Authority;
 use portcullis_kernel::{id::ServerId, lifecycle::Timings, runtime::Runtime};
@@ -10,6 +12,7 @@ use portcullis_service::{
         Places,
         container::{ContainerRuntime, ContainerSettings, Network},
         process::ProcessRuntime,
+        swarm::{SwarmNetwork, SwarmRuntime, SwarmSettings},
     },
     supervisor::{Runtimes, Settings},
 };
@@ -38,6 +41,8 @@ pub struct AgentsFile {
     engine: Option<PathBuf>,
     /// Network of containers.
     network: Option<String>,
+    /// Network of the swarm's agents.
+    swarm_network: Option<String>,
     drain_s: Option<i64>,
     provision_s: Option<i64>,
     grace_s: Option<i64>,
@@ -63,6 +68,8 @@ pub struct Agents {
     pub engine: PathBuf,
     /// Network of containers.
     pub network: Network,
+    /// Network of the swarm's agents.
+    pub swarm_network: SwarmNetwork,
     /// How long things may take.
     pub timings: Timings,
 }
@@ -76,6 +83,7 @@ impl Default for Agents {
             url: String::new(),
             engine: PathBuf::from("/var/run/docker.sock"),
             network: Network::Host,
+            swarm_network: SwarmNetwork::Node,
             timings: Timings::default(),
         }
     }
@@ -115,7 +123,19 @@ impl AgentsFile {
             agents.network =
                 Network::parse(word).ok_or_else(|| Error::usage("`agents.network` is `host`, `bridge` or `none`"))?;
         }
+        if let Some(word) = &self.swarm_network {
+            let refused = "`agents.swarm_network` is `bridge`, `host` or the name of a network of the swarm";
+            agents.swarm_network = SwarmNetwork::parse(word).ok_or_else(|| Error::usage(refused))?;
+        }
         Ok(agents)
+    }
+
+    /// Whether agents on other machines reach a server that listens here.
+    pub fn reached_from_afar(&self, listen: SocketAddr) -> bool {
+        match self.url.as_deref().filter(|url| !url.is_empty()) {
+            Some(url) => is_reached_from_afar(url),
+            None => is_reached_from_afar(&format!("http://{listen}")),
+        }
     }
 
     /// The named runtimes. Without a default of its own, a workspace gets the built-in echo agent as a process.
@@ -128,6 +148,20 @@ impl AgentsFile {
             runtimes.entry(DEFAULT.to_owned()).or_insert_with(Runtime::echo);
         }
         Ok(runtimes)
+    }
+}
+
+/// Whether the host of a URL is one for other machines too: neither loopback nor "whatever I listen on".
+fn is_reached_from_afar(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = match authority.strip_prefix('[') {
+        Some(six) => six.split(']').next().unwrap_or_default(),
+        None => authority.split(':').next().unwrap_or_default(),
+    };
+    match host.parse::<IpAddr>() {
+        Ok(address) => !address.is_loopback() && !address.is_unspecified(),
+        Err(_) => !host.is_empty() && !host.eq_ignore_ascii_case("localhost"),
     }
 }
 
@@ -147,11 +181,18 @@ impl Agents {
             network: self.network,
             places: places.clone(),
         });
+        let swarm = SwarmRuntime::new(SwarmSettings {
+            socket: self.engine.clone(),
+            organisation: authority.organisation(),
+            network: self.swarm_network.clone(),
+            grace: Duration::from_millis(self.timings.grace_ms.unsigned_abs()),
+            places: places.clone(),
+        });
         // The end of the id is random.
         let organisation = authority.organisation().to_string();
         let range = u32::from_str_radix(organisation.get(33..).unwrap_or("0"), 16).unwrap_or(0) & 0xfff;
         let settings = Settings { timings: self.timings, url: self.url.clone(), places, range, server };
-        Ok((Runtimes::new(process, container), settings))
+        Ok((Runtimes::new(process, container, swarm), settings))
     }
 
     fn places(&self, authority: &Authority) -> Result<Places, Error> {
@@ -176,4 +217,26 @@ impl Agents {
 /// Whether this process may give files to other users.
 pub fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_of_this_machine_alone_reaches_nobody_afar() {
+        for near in [
+            "http://127.0.0.1:8080",
+            "http://localhost:1/x",
+            "http://0.0.0.0:8080",
+            "http://[::1]:1",
+            "http://[::]",
+            "",
+        ] {
+            assert!(!is_reached_from_afar(near), "{near}");
+        }
+        for far in ["http://192.0.2.1:8080", "https://portcullis.example", "http://[2001:db8::1]:80/"] {
+            assert!(is_reached_from_afar(far), "{far}");
+        }
+    }
 }

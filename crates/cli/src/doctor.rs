@@ -4,6 +4,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use portcullis_authority::{Target, schema_version};
+use portcullis_kernel::runtime::RuntimeKind;
+use portcullis_service::runtime::swarm::{Managing, managing};
 use serde_json::json;
 
 use crate::args::DoctorArgs;
@@ -50,6 +52,9 @@ pub async fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, Error> {
     look("database", database(&data).await);
     let verified = crate::audit_offline::verify_data(&data).await;
     look("audit log", verified.map(|v| format!("{} entries verify", v.entries)).map_err(|error| error.to_string()));
+    if let Some(found) = swarm(args.data.as_deref()).await {
+        look("swarm", found);
+    }
     look("server", server(context).await);
     let good = findings.iter().all(|finding| finding.good);
     if context.output.is_json() {
@@ -77,6 +82,27 @@ async fn database(data: &Path) -> Result<String, String> {
         version.map(|version| format!("opens, schema version {version}")).map_err(|error| error.to_string())
     });
     opened.await.unwrap_or_else(|error| Err(error.to_string()))
+}
+
+/// The swarm, where there is one or the configuration needs one.
+async fn swarm(data: Option<&Path>) -> Option<Result<String, String>> {
+    let settings = Settings::load(data, None, None).ok()?;
+    let needed = settings.config.runtimes.values().any(|runtime| runtime.kind == RuntimeKind::Swarm);
+    let engine = settings.agents.engine.display().to_string();
+    match managing(&settings.agents.engine).await {
+        Ok(Managing { manages: true, nodes, ready }) if !settings.config.reached_from_afar => Some(Err(format!(
+            "`{engine}` manages a swarm of {nodes} nodes, {ready} ready, which do not reach this server; set `agents.url`"
+        ))),
+        Ok(Managing { manages: true, nodes, ready }) if ready == nodes => {
+            Some(Ok(format!("`{engine}` manages a swarm of {nodes} nodes, all ready")))
+        }
+        Ok(Managing { manages: true, nodes, ready }) => Some(Err(format!(
+            "`{engine}` manages a swarm of {nodes} nodes, of which {ready} are ready; see `docker node ls`"
+        ))),
+        Ok(_) if needed => Some(Err(format!("`{engine}` manages no swarm; run `docker swarm init` there"))),
+        Err(fault) if needed => Some(Err(fault.to_string())),
+        Ok(_) | Err(_) => None,
+    }
 }
 
 async fn server(context: &Context) -> Result<String, String> {

@@ -127,14 +127,22 @@ impl Settings {
             _ => early,
         };
         let connections = connections(&file.server)?;
+        let listen = listen.or(file.server.listen).unwrap_or(LISTEN_DEFAULT);
+        let (runtimes, reached_from_afar) = (file.agents.runtimes()?, file.agents.reached_from_afar(listen));
+        if let Some((name, _)) = runtimes.iter().find(|(_, runtime)| runtime.kind.is_remote() && !reached_from_afar) {
+            return Err(Error::usage(format!(
+                "`agents.runtimes.{name}` is of the swarm, whose nodes do not reach this server"
+            ))
+            .hint("set `agents.url` to an address that every node reaches"));
+        }
         Ok(Self {
             data,
             connections,
-            listen: listen.or(file.server.listen).unwrap_or(LISTEN_DEFAULT),
+            listen,
             leave: leave(file.server.leave_s)?,
             public_url: file.server.public_url,
             agents: file.agents.read()?,
-            config: Config { runtimes: file.agents.runtimes()?, ..limits(&file.limits, file.approvals.break_glass)? },
+            config: Config { runtimes, reached_from_afar, ..limits(&file.limits, file.approvals.break_glass)? },
             rates: rates(&file.limits)?,
             log_level: file.log.level.unwrap_or_else(|| "info".to_owned()),
             log_json: file.log.json,

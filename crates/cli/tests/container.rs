@@ -136,6 +136,7 @@ fn launch(script: &str) -> Launch {
         unit,
         command: vec!["/bin/sh".into(), "-c".into(), script.into()],
         image: Some(engine::IMAGE.into()),
+        placement: Vec::new(),
         limits: Limits::default(),
         // Other test binaries use this engine too.
         slot: std::process::id() * 100 + SLOT.fetch_add(1, Ordering::Relaxed),

@@ -123,6 +123,7 @@ fn stray(fleet: &Fleet) -> Unit {
         unit,
         command: ["/bin/sh", "-c", script].map(str::to_owned).to_vec(),
         image: None,
+        placement: Vec::new(),
         limits: Limits::default(),
         slot: 77,
         settings: BTreeMap::new(),

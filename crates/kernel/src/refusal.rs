@@ -213,6 +213,9 @@ codes! {
     InvalidField = "INVALID_FIELD", 422, Invalid,
         "a field has a value it cannot have, or is not known",
         "see `reason` and `GET /openapi.json`";
+    AgentsUrlNeeded = "AGENTS_URL_NEEDED", 422, Invalid,
+        "an agent on another machine would not reach this server: it is known by an address of its own machine only",
+        "ask the operator to set `agents.url` to an address that every node of the swarm reaches";
     MethodNotAllowed = "METHOD_NOT_ALLOWED", 405, Invalid,
         "the route does not take this method",
         "see the `Allow` header";

@@ -13,6 +13,10 @@ pub const WORD_BYTES_MAX: usize = 4096;
 pub const MEMORY_MB_MAX: u32 = 1024 * 1024;
 /// Most processes or open files one agent may be given.
 pub const COUNT_MAX: u32 = 1_000_000;
+/// Most placement constraints of one agent.
+pub const PLACEMENT_MAX: usize = 16;
+/// Longest placement constraint, in bytes.
+pub const PLACEMENT_BYTES_MAX: usize = 256;
 
 /// Where the agent runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -22,19 +26,22 @@ pub enum RuntimeKind {
     Process,
     /// A container of the local engine.
     Container,
+    /// A container on some node of the Docker swarm that the local engine manages.
+    Swarm,
     /// Elsewhere: it enrols with a one-time code, pulls its bundle, and is never started or stopped from here.
     External,
 }
 
 impl RuntimeKind {
     /// All kinds.
-    pub const ALL: [Self; 3] = [Self::Process, Self::Container, Self::External];
+    pub const ALL: [Self; 4] = [Self::Process, Self::Container, Self::Swarm, Self::External];
 
     /// The word on the wire and in the database.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Process => "process",
             Self::Container => "container",
+            Self::Swarm => "swarm",
             Self::External => "external",
         }
     }
@@ -47,6 +54,22 @@ impl RuntimeKind {
     /// Whether Portcullis starts and stops the agent itself.
     pub const fn is_managed(self) -> bool {
         !matches!(self, Self::External)
+    }
+
+    /// Whether the agent runs from an image.
+    pub const fn has_image(self) -> bool {
+        matches!(self, Self::Container | Self::Swarm)
+    }
+
+    /// Whether its secret files can be replaced while it runs. A swarm's secrets never change: there a changed file needs
+    /// a restart, as a changed variable does.
+    pub const fn replaces_files(self) -> bool {
+        !matches!(self, Self::Swarm)
+    }
+
+    /// Whether the agent may be on another machine than the server, where an address on loopback is another one.
+    pub const fn is_remote(self) -> bool {
+        matches!(self, Self::Swarm)
     }
 }
 
@@ -106,9 +129,12 @@ pub struct Runtime {
     /// What.
     #[serde(default = "echo")]
     pub agent: Program,
-    /// The image; containers only.
+    /// The image; containers and the swarm only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
+    /// On which nodes it may be, all of them together: `node.labels.zone==b`, `node.hostname!=one`; the swarm only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub placement: Vec<String>,
     /// With how much.
     #[serde(default)]
     pub limits: Limits,
@@ -125,8 +151,14 @@ pub enum RuntimeError {
     #[error("a command is 1 to 64 words of 1 to 4096 bytes without NUL")]
     Command,
     /// A container without an image, or an image without a container.
-    #[error("`image` is needed for a container and for nothing else")]
+    #[error("`image` is needed for a container or the swarm and for nothing else")]
     Image,
+    /// Not a constraint, too many of them, or not for a swarm.
+    #[error(
+        "`placement` is for the swarm: at most 16 constraints, each an attribute (`node.id`, `node.hostname`, `node.role`, \
+         `node.platform.os`, `node.platform.arch`, `node.labels.…`, `engine.labels.…`), `==` or `!=`, and a value"
+    )]
+    Placement,
     /// Not an address the built-in agent can ask.
     #[error("`base_url` begins with http:// or https://, has no user and at most 4096 bytes")]
     BaseUrl,
@@ -149,17 +181,17 @@ impl Runtime {
 
     /// A program as a process.
     pub fn process(agent: Program) -> Self {
-        Self { kind: RuntimeKind::Process, agent, image: None, limits: Limits::default() }
+        Self { kind: RuntimeKind::Process, agent, image: None, placement: Vec::new(), limits: Limits::default() }
     }
 
     /// An agent that runs elsewhere.
     pub fn external() -> Self {
-        Self { kind: RuntimeKind::External, agent: Program::Echo {}, image: None, limits: Limits::default() }
+        Self { kind: RuntimeKind::External, ..Self::echo() }
     }
 
     /// Whether it runs nothing but what this program brings: no command, image or endpoint that somebody chose.
     pub fn is_builtin(&self) -> bool {
-        self.kind != RuntimeKind::Container && self.agent == Program::Echo {}
+        !self.kind.has_image() && self.agent == Program::Echo {}
     }
 
     /// Checks the limits of every part.
@@ -183,8 +215,12 @@ impl Runtime {
                 }
             }
         }
-        if (self.kind == RuntimeKind::Container) != self.image.is_some() || !self.image.iter().all(word) {
+        if self.kind.has_image() != self.image.is_some() || !self.image.iter().all(word) {
             return Err(RuntimeError::Image);
+        }
+        let placeable = self.kind == RuntimeKind::Swarm || self.placement.is_empty();
+        if !placeable || self.placement.len() > PLACEMENT_MAX || !self.placement.iter().all(|one| is_constraint(one)) {
+            return Err(RuntimeError::Placement);
         }
         if self.kind == RuntimeKind::External && (self.agent != Program::Echo {} || self.limits != Limits::default()) {
             return Err(RuntimeError::External);
@@ -198,6 +234,21 @@ impl Runtime {
     }
 }
 
+/// Whether a swarm would understand it. The engine takes attributes that it does not know, and then finds no node.
+fn is_constraint(text: &str) -> bool {
+    let Some((attribute, value)) = text.split_once("==").or_else(|| text.split_once("!=")) else { return false };
+    let (attribute, value) = (attribute.trim(), value.trim());
+    let label = |prefix| {
+        let name = attribute.strip_prefix(prefix).unwrap_or_default();
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-/".contains(&byte))
+    };
+    let fixed = ["node.id", "node.hostname", "node.role", "node.platform.os", "node.platform.arch"];
+    text.len() <= PLACEMENT_BYTES_MAX
+        && (fixed.contains(&attribute) || label("node.labels.") || label("engine.labels."))
+        && !value.is_empty()
+        && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b":-_.*()?+[]\\^$|/ ".contains(&byte))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -208,6 +259,7 @@ mod tests {
             r#"{"kind":"process","agent":{"mind":"echo"},"limits":{}}"#,
             r#"{"kind":"process","agent":{"mind":"exec","command":["cat"]},"limits":{"memory_mb":64}}"#,
             r#"{"kind":"container","agent":{"mind":"command","command":["/a"]},"image":"x:1","limits":{}}"#,
+            r#"{"kind":"swarm","agent":{"mind":"echo"},"image":"x:1","placement":["node.labels.zone==b"],"limits":{}}"#,
         ] {
             let runtime: Runtime = serde_json::from_str(text).unwrap();
             runtime.check().unwrap();
@@ -222,6 +274,12 @@ mod tests {
             (r#"{"kind":"process","agent":{"mind":"exec","command":[""]}}"#, RuntimeError::Command),
             (r#"{"kind":"container"}"#, RuntimeError::Image),
             (r#"{"kind":"process","image":"x"}"#, RuntimeError::Image),
+            (r#"{"kind":"swarm"}"#, RuntimeError::Image),
+            (r#"{"kind":"container","image":"x","placement":["node.role==worker"]}"#, RuntimeError::Placement),
+            (r#"{"kind":"swarm","image":"x","placement":["node.role=worker"]}"#, RuntimeError::Placement),
+            (r#"{"kind":"swarm","image":"x","placement":["node.size==big"]}"#, RuntimeError::Placement),
+            (r#"{"kind":"swarm","image":"x","placement":["node.labels.==big"]}"#, RuntimeError::Placement),
+            (r#"{"kind":"swarm","image":"x","placement":["node.id=="]}"#, RuntimeError::Placement),
             (r#"{"kind":"process","limits":{"memory_mb":0}}"#, RuntimeError::Limit),
             (r#"{"kind":"external","agent":{"mind":"exec","command":["a"]}}"#, RuntimeError::External),
             (r#"{"kind":"process","agent":{"mind":"model","model":"m","base_url":"ftp://x"}}"#, RuntimeError::BaseUrl),
@@ -237,6 +295,16 @@ mod tests {
         let ignored = r#"{"kind":"process","agent":{"mind":"echo","command":["a"]}}"#;
         assert!(serde_json::from_str::<Runtime>(ignored).is_err());
         assert!(serde_json::from_str::<Runtime>(r#"{"kind":"langgraph"}"#).is_err());
+    }
+
+    #[test]
+    fn whoever_chooses_an_image_chooses_what_runs() {
+        for kind in ["container", "swarm"] {
+            let runtime: Runtime = serde_json::from_str(&format!(r#"{{"kind":"{kind}","image":"x"}}"#)).unwrap();
+            runtime.check().unwrap();
+            assert!(!runtime.is_builtin());
+        }
+        assert!(Runtime::echo().is_builtin() && Runtime::external().is_builtin());
     }
 
     #[test]

@@ -311,7 +311,7 @@ impl RuntimeInput {
                 (Some(runtime), _) => Ok(runtime.clone()),
                 (None, Some(RuntimeKind::Process)) => Ok(Runtime::echo()),
                 (None, Some(RuntimeKind::External)) => Ok(Runtime::external()),
-                (None, Some(RuntimeKind::Container) | None) => Err(Refusal::because(
+                (None, Some(RuntimeKind::Container | RuntimeKind::Swarm) | None) => Err(Refusal::because(
                     Code::InvalidField,
                     "`runtime` is `process`, `external`, a name of the configuration, or an object with `kind` and `agent`",
                 )),

@@ -208,6 +208,9 @@ fn custom() -> Vec<Value> {
         json!({"kind": "process", "agent": {"mind": "command", "command": ["/opt/agent", "--serve"]}, "limits": {}}),
         json!({"kind": "container", "agent": {"mind": "echo"}, "image": "example/agent:1", "limits": {}}),
         json!({
+            "kind": "swarm", "agent": {"mind": "echo"}, "image": "example/agent:1", "placement": ["node.role==worker"], "limits": {},
+        }),
+        json!({
             "kind": "process", "limits": {},
             "agent": {
                 "mind": "model", "model": "small", "base_url": "https://models.example.org/v1", "key": "MODEL_KEY",
@@ -220,7 +223,7 @@ fn custom() -> Vec<Value> {
 fn named() -> Config {
     let coder = json!({"kind": "process", "agent": {"mind": "exec", "command": ["coder"]}});
     let coder: Runtime = serde_json::from_value(coder).expect("a runtime");
-    Config { runtimes: [("coder".to_owned(), coder)].into(), ..Config::default() }
+    Config { runtimes: [("coder".to_owned(), coder)].into(), reached_from_afar: true, ..Config::default() }
 }
 
 #[test]
@@ -329,6 +332,10 @@ fn a_runtime_that_cannot_run_is_refused_before_anybody_is_asked() {
             json!({"kind": "container"}),
             json!({"kind": "container", "image": ""}),
             json!({"kind": "process", "image": "example/agent:1"}),
+            json!("swarm"),
+            json!({"kind": "swarm"}),
+            json!({"kind": "swarm", "image": "example/agent:1", "placement": ["node.size==big"]}),
+            json!({"kind": "container", "image": "example/agent:1", "placement": ["node.role==worker"]}),
             json!({"kind": "process", "limits": {"memory_mb": 0}}),
             json!({"kind": "process", "limits": {"memory_mb": -1}}),
             json!({"kind": "process", "limits": {"cpu": 1}}),

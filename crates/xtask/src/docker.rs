@@ -6,14 +6,16 @@ use std::path::Path;
 
 use crate::{keeper::Keeper, package, step};
 
-/// The Debian packages: the engine, and a static shell to build an image from, since there is no registry to ask.
-const PACKAGES: [&str; 2] = ["docker.io", "busybox-static"];
+/// The Debian packages: the engine, a static shell to build an image from, since there is no registry to ask, and what
+/// joins the networks of two engines, for the tests of the swarm.
+const PACKAGES: [&str; 3] = ["docker.io", "busybox-static", "iproute2"];
 
 /// Where the engine's parts are; a user's path may lack the `sbin` ones.
 const PLACES: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
-/// What must be there: the engine with its helpers, and the shell.
-const PROGRAMS: [&str; 5] = ["dockerd", "containerd", "runc", "docker-init", "busybox"];
+/// What must be there: the engine with its helpers, the shell, and the tool for networks. Also where the engine is given: the
+/// tests of the swarm have engines of their own.
+const PROGRAMS: [&str; 6] = ["dockerd", "containerd", "runc", "docker-init", "busybox", "ip"];
 
 /// The variable by which the tests find the engine. Where it is set already, that engine is used and none is started.
 pub const VARIABLE: &str = "PORTCULLIS_TEST_DOCKER_SOCKET";
@@ -28,7 +30,7 @@ pub enum Engine {
 
 /// Finds the programs, installing them where that is possible.
 pub fn ensure() -> Result<(), String> {
-    if given().is_some() || missing().is_none() {
+    if missing().is_none() {
         return Ok(());
     }
     if let Some(program) = missing() {

@@ -54,9 +54,13 @@ fn require(cx: &mut Cx<'_>, id: WorkspaceId) -> Result<WorkspaceRow, Fault> {
     workspaces::find(cx.conn, id)?.ok_or_else(|| Fault::code(Code::WorkspaceNotFound))
 }
 
-fn runs(runtime: Option<&Runtime>) -> Result<(), Fault> {
-    let checked = runtime.map_or(Ok(()), Runtime::check);
-    checked.map_err(|error| Fault::refused(Code::InvalidField, error.to_string()))
+fn runs(cx: &Cx<'_>, runtime: Option<&Runtime>) -> Result<(), Fault> {
+    let Some(runtime) = runtime else { return Ok(()) };
+    runtime.check().map_err(|error| Fault::refused(Code::InvalidField, error.to_string()))?;
+    if runtime.kind.is_remote() && !cx.core.config.reached_from_afar {
+        return Err(Fault::code(Code::AgentsUrlNeeded));
+    }
+    Ok(())
 }
 
 fn tree_refused(reason: impl Into<String>) -> Fault {
@@ -74,7 +78,7 @@ impl Act for WorkspaceCreate {
         if workspaces::ancestors(cx.conn, parent)?.len() + 2 > TREE_DEPTH_MAX {
             return Err(tree_refused(format!("the tree is at most {TREE_DEPTH_MAX} deep")));
         }
-        runs(self.runtime.as_ref())?;
+        runs(cx, self.runtime.as_ref())?;
         if workspaces::count(cx.conn)? >= WORKSPACES_MAX {
             return Err(Fault::refused(Code::LimitReached, format!("at most {WORKSPACES_MAX} workspaces")));
         }
@@ -111,7 +115,7 @@ impl Act for WorkspaceUpdate {
         if self.name.is_none() && self.role.is_none() && self.parent.is_none() && self.runtime.is_none() {
             return Err(Fault::refused(Code::InvalidField, "nothing to change"));
         }
-        runs(self.runtime.as_ref())?;
+        runs(cx, self.runtime.as_ref())?;
         let Some(parent) = self.parent else { return Ok(Prepared::default()) };
         if row.kind == Kind::Platform {
             return Err(tree_refused("the root has no parent"));

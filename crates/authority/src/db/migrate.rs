@@ -30,6 +30,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 4, name: "sign_in", sql: include_str!("../../../../migrations/0004_sign_in.sql") },
     Migration { version: 5, name: "passkeys", sql: include_str!("../../../../migrations/0005_passkeys.sql") },
     Migration { version: 6, name: "servers", sql: include_str!("../../../../migrations/0006_servers.sql") },
+    Migration { version: 7, name: "swarm", sql: include_str!("../../../../migrations/0007_swarm.sql") },
 ];
 
 /// What [`migrate`] found and did.

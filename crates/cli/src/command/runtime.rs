@@ -39,6 +39,12 @@ pub struct RuntimeArgs {
     /// In a container of this image instead of a process
     #[arg(long, value_name = "IMAGE", conflicts_with_all = ["runtime", "external"])]
     image: Option<String>,
+    /// On a node of the swarm instead of in a container of this machine
+    #[arg(long, requires = "image")]
+    swarm: bool,
+    /// On nodes of the swarm that meet this, such as `node.labels.zone==b`; may be given several times
+    #[arg(long, value_name = "CONSTRAINT", requires = "swarm")]
+    placement: Vec<String>,
     /// Memory it may use, in MiB
     #[arg(long, value_name = "MIB", conflicts_with_all = ["runtime", "external"])]
     memory_mb: Option<u32>,
@@ -74,9 +80,15 @@ impl RuntimeArgs {
         } else {
             return Ok(None);
         };
-        let kind = if self.image.is_some() { "container" } else { "process" };
+        let kind = match (&self.image, self.swarm) {
+            (Some(_), true) => "swarm",
+            (Some(_), false) => "container",
+            (None, _) => "process",
+        };
         let limits = crate::context::given(json!({"memory_mb": self.memory_mb, "processes": self.processes}));
-        let runtime = json!({"kind": kind, "agent": agent, "image": self.image, "limits": limits});
+        let placement = (!self.placement.is_empty()).then_some(&self.placement);
+        let runtime =
+            json!({"kind": kind, "agent": agent, "image": self.image, "placement": placement, "limits": limits});
         Ok(Some(crate::context::given(runtime)))
     }
 }

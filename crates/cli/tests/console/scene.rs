@@ -90,7 +90,8 @@ impl Scene {
         let place = match house {
             House::Unclaimed => Place::Bare(Box::new((Server::start(serve(&db)), db))),
             House::Claimed => {
-                let mut fleet = Fleet::prepared(db, "");
+                // Agents on other machines may be configured; none is started.
+                let mut fleet = Fleet::prepared(db, "url = \"http://portcullis.example\"");
                 fleet.start_with(|command| {
                     command.arg("--no-agents");
                 });

@@ -46,7 +46,7 @@ pub const LONG: Duration = Duration::from_secs(60);
 /// A runtime and what its agents need beside a script.
 pub struct Bed<R> {
     pub runtime: R,
-    /// The image; containers only. It has `/bin/sh` and the usual small tools.
+    /// The image; containers and the swarm only. It has `/bin/sh` and the usual small tools.
     pub image: Option<String>,
     /// Variables that the runtime's own engine adds.
     pub extra_variables: BTreeSet<String>,
@@ -92,6 +92,7 @@ impl<R: Runtime> Bed<R> {
             unit,
             command: command.iter().map(|word| (*word).to_owned()).collect(),
             image: self.image.clone(),
+            placement: Vec::new(),
             limits: Limits::default(),
             slot: u32::from_str_radix(&unit.workspace.to_string()[..6], 16).unwrap(),
             settings: settings.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
@@ -304,12 +305,20 @@ pub async fn files_are_replaced_while_it_runs<R: Runtime>(bed: &Bed<R>) {
     let mut launch = bed.script(unit, script);
     launch.environment.files = vec![("A".to_owned(), secret("old-a-value")), ("B".to_owned(), secret("b-value"))];
     bed.runtime.start(launch).await.unwrap();
-    bed.says(unit, "up").await;
+    let log = bed.says(unit, "up").await;
+    assert!(log.contains("first A B 11\n"), "{log}");
+    if !bed.runtime.capabilities().live_files {
+        // It says so beforehand and afterwards, and leaves what there is as it is.
+        let put = bed.runtime.put_files(unit, no_secrets()).await;
+        assert!(matches!(put, Err(RuntimeFault::Permanent(_))), "{put:?}");
+        assert!(!bed.runtime.kind().replaces_files());
+        bed.runtime.stop(unit, LONG).await.unwrap();
+        return;
+    }
     let files = vec![("A".to_owned(), secret("a-new-value-of-a")), ("C".to_owned(), secret("c-value"))];
     bed.runtime.put_files(unit, Environment { variables: Vec::new(), files, token: None }).await.unwrap();
     bed.ended(unit).await;
     let log = bed.log(unit).await;
-    assert!(log.contains("first A B 11\n"), "{log}");
     // Whether B was already gone when C came is not promised, only that each file is whole.
     assert!(log.contains("then A C 16\n") || log.contains("then A B C 16\n"), "{log}");
     assert!(log.contains("[redacted:A]") && !log.contains("a-new-value"), "{log}");

@@ -4,10 +4,14 @@
 
 use std::{
     io::{Read, Write},
+    os::unix::fs::PermissionsExt,
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::OnceLock,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use serde_json::Value;
@@ -22,7 +26,7 @@ pub fn socket() -> Option<&'static Path> {
     let found = SOCKET.get_or_init(|| {
         let socket = std::env::var_os("PORTCULLIS_TEST_DOCKER_SOCKET").map(PathBuf::from);
         match &socket {
-            Some(socket) => import(socket),
+            Some(socket) => import(socket, false),
             None => assert!(
                 std::env::var_os("PORTCULLIS_TEST_REQUIRE_ALL").is_none(),
                 "PORTCULLIS_TEST_REQUIRE_ALL is set and PORTCULLIS_TEST_DOCKER_SOCKET is not"
@@ -64,10 +68,22 @@ pub fn get(socket: &Path, path: &str) -> Value {
     serde_json::from_slice(&body).unwrap_or_else(|error| panic!("{status}: {error}"))
 }
 
-fn import(socket: &Path) {
-    let root = std::env::temp_dir().join(format!("portcullis-image-{}", std::process::id()));
+/// Puts the image into an engine, with the binary itself where no engine of this machine could lend it.
+pub fn import(socket: &Path, with_binary: bool) {
+    static IMAGES: AtomicU32 = AtomicU32::new(0);
+    let number = IMAGES.fetch_add(1, Ordering::Relaxed);
+    let root = std::env::temp_dir().join(format!("portcullis-image-{}-{number}", std::process::id()));
     let bin = root.join("bin");
     std::fs::create_dir_all(&bin).expect("a directory");
+    // What a volume is made of at first, and so whoever may write to it.
+    std::fs::create_dir(root.join("work")).expect("a directory");
+    std::fs::set_permissions(root.join("work"), std::fs::Permissions::from_mode(0o1777)).expect("a mode");
+    if with_binary {
+        let binary = bin.join("portcullis");
+        std::fs::copy(env!("CARGO_BIN_EXE_portcullis"), &binary).expect("a copy");
+        // Every container of these engines is a whole copy of its image. Where it cannot be made smaller it is large.
+        let _ = Command::new("strip").arg(&binary).stderr(Stdio::null()).status();
+    }
     let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|path| Path::new(path).is_file());
     let busybox = busybox.expect("busybox is installed: the package busybox-static");
     std::fs::copy(busybox, bin.join("busybox")).expect("a copy");

@@ -35,6 +35,7 @@ pub struct Fleet {
     server: Option<Server>,
     owner: Option<Actor>,
     runtime: tokio::runtime::Runtime,
+    host: &'static str,
     port: u16,
     config: PathBuf,
     /// Directory of agents.
@@ -56,6 +57,11 @@ impl Fleet {
 
     /// The same, not started.
     pub fn prepared(db: TestDb, agents: &str) -> Self {
+        Self::prepared_at("127.0.0.1", db, agents)
+    }
+
+    /// The same on this address, which is one of the network that the calling thread is in.
+    pub fn prepared_at(host: &'static str, db: TestDb, agents: &str) -> Self {
         let name = format!("pa-{:08x}", random());
         let (dir, secrets) = (Path::new("/tmp").join(&name), Path::new("/dev/shm").join(&name));
         let config = db.data_dir.join("fleet.toml");
@@ -67,7 +73,7 @@ impl Fleet {
         fs::write(&config, text).expect("a configuration");
         let runtime = super::runtime();
         let marks = Mutex::default();
-        Self { server: None, owner: None, runtime, port: port(), config, dir, secrets, marks, db }
+        Self { server: None, owner: None, runtime, host, port: port(), config, dir, secrets, marks, db }
     }
 
     /// Another server on the same PostgreSQL database, with directories of its own and the same root key. Not started.
@@ -102,7 +108,7 @@ impl Fleet {
     pub fn command(&self) -> Command {
         let mut command = portcullis(&self.db);
         command.env("PORTCULLIS_ADMIN_TOKEN", ADMIN).arg("serve").arg("--data").arg(&self.db.data_dir);
-        command.arg("--listen").arg(format!("127.0.0.1:{}", self.port)).arg("--config").arg(&self.config);
+        command.arg("--listen").arg(format!("{}:{}", self.host, self.port)).arg("--config").arg(&self.config);
         command
     }
 
@@ -173,7 +179,7 @@ impl Fleet {
     }
 
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        format!("http://{}:{}", self.host, self.port)
     }
 
     pub fn owner(&self) -> &Actor {

@@ -13,11 +13,11 @@
 //!
 //! An engine that ends takes its containers with it, unless it is configured with `live-restore`.
 
-mod ending;
-mod engine;
-mod log;
-mod place;
-mod spec;
+pub(super) mod ending;
+pub(super) mod engine;
+pub(super) mod log;
+pub(super) mod place;
+pub(super) mod spec;
 
 use std::{
     collections::BTreeSet,
@@ -35,11 +35,11 @@ use tokio::time::Instant;
 
 use super::{
     Capabilities, Exit, ExitCause, Launch, LogPiece, LogRange, Places, Runtime, RuntimeFault, Sight, Unit, blocking,
-    environment,
+    environment, known::Known,
 };
 use ending::{Asked, Container};
 use engine::Engine;
-use place::{Known, Place};
+use place::Place;
 
 /// Where Docker's engine listens unless told otherwise.
 pub const DEFAULT_SOCKET: &str = "/var/run/docker.sock";

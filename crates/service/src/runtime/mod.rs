@@ -14,8 +14,10 @@ use portcullis_kernel::{
 pub mod container;
 mod container_environment;
 mod environment;
+mod known;
 pub mod process;
 mod removal;
+pub mod swarm;
 
 /// One execution of one workspace's agent. Named by both ids: a bare process number is a lie waiting to happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -32,8 +34,10 @@ pub struct Launch {
     pub unit: Unit,
     /// Program and arguments. No secret is ever in here: command lines are public on a machine.
     pub command: Vec<String>,
-    /// The image; containers only.
+    /// The image; containers and the swarm only.
     pub image: Option<String>,
+    /// Placement constraints; the swarm only.
+    pub placement: Vec<String>,
     /// Limits.
     pub limits: Limits,
     /// A small number that belongs to this workspace alone, for a user id of its own.
@@ -75,7 +79,8 @@ pub enum ExitCause {
         /// Trying again cannot help: the program is missing, may not be run, or is none.
         for_good: bool,
     },
-    /// Its shim or engine lost it; what was left of it was swept away.
+    /// Its shim or engine lost it. What was left of it was swept away or, where that cannot be reached, is swept away as
+    /// soon as it can be.
     Lost,
     /// Whoever was to start it ended first, and nothing of it ever ran.
     NeverStarted,
@@ -163,7 +168,8 @@ pub trait Runtime: Send + Sync + 'static {
     fn wait(&self, unit: Unit, at_most: Duration) -> impl Future<Output = Sight> + Send;
 
     /// Asks it to stop, waits for the grace, kills what is left of it: children, grandchildren, whoever left the group.
-    /// `Ok` means that nothing of it runs any more. A unit that is gone already is `Ok`.
+    /// `Ok` means that nothing of it runs any more, or that the machine it runs on is lost ([`ExitCause::Lost`]): what runs
+    /// there has no power once the end is recorded. A unit that is gone already is `Ok`.
     fn stop(&self, unit: Unit, grace: Duration) -> impl Future<Output = Result<Exit, RuntimeFault>> + Send;
 
     /// Replaces the secret files of a unit, each atomically, removing those not named.

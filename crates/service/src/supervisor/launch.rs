@@ -52,6 +52,7 @@ pub(crate) fn launch(run: Launching, settings: &Settings) -> Launch {
         unit,
         command: command(&run.runtime.agent),
         image: run.runtime.image.clone(),
+        placement: run.runtime.placement.clone(),
         limits: run.runtime.limits,
         slot: slot(settings.range, run.slot),
         settings: BTreeMap::from([

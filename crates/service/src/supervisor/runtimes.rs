@@ -6,7 +6,7 @@ use portcullis_kernel::{runtime::RuntimeKind, secret::Environment};
 
 use crate::runtime::{
     Exit, Launch, LogPiece, LogRange, Runtime, RuntimeFault, Sight, Unit, container::ContainerRuntime,
-    process::ProcessRuntime,
+    process::ProcessRuntime, swarm::SwarmRuntime,
 };
 
 /// Grace of agents that end with their server, in milliseconds.
@@ -16,6 +16,7 @@ const END_ALL_MS: i64 = 2_000;
 pub struct Runtimes {
     process: ProcessRuntime,
     container: ContainerRuntime,
+    swarm: SwarmRuntime,
 }
 
 macro_rules! on {
@@ -29,6 +30,10 @@ macro_rules! on {
                 let $runtime = &$self.container;
                 $call
             }
+            RuntimeKind::Swarm => {
+                let $runtime = &$self.swarm;
+                $call
+            }
             RuntimeKind::External => $missing,
         }
     };
@@ -39,15 +44,16 @@ fn missing(kind: RuntimeKind) -> RuntimeFault {
 }
 
 impl Runtimes {
-    /// Processes, and containers as soon as there is an engine.
-    pub fn new(process: ProcessRuntime, container: ContainerRuntime) -> Self {
-        Self { process, container }
+    /// Processes, containers as soon as there is an engine, and the swarm as soon as the engine manages one.
+    pub fn new(process: ProcessRuntime, container: ContainerRuntime, swarm: SwarmRuntime) -> Self {
+        Self { process, container, swarm }
     }
 
     /// Where agents of a kind run, if any server could reach them there: an engine by its own name.
     pub(crate) async fn place(&self, kind: RuntimeKind) -> Option<String> {
         match kind {
             RuntimeKind::Container => self.container.place_name().await,
+            RuntimeKind::Swarm => self.swarm.place_name().await,
             RuntimeKind::Process | RuntimeKind::External => None,
         }
     }
@@ -57,6 +63,9 @@ impl Runtimes {
         let mut reached = vec![RuntimeKind::Process.as_str().to_owned()];
         if let Some(place) = self.container.place_name().await {
             reached.extend([RuntimeKind::Container.as_str().to_owned(), place]);
+        }
+        if let Some(place) = self.swarm.place_name().await {
+            reached.extend([RuntimeKind::Swarm.as_str().to_owned(), place]);
         }
         reached
     }

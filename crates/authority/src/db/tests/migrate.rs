@@ -68,6 +68,46 @@ fn messages_of_an_older_schema_have_changed_when_their_state_last_did() {
 }
 
 #[test]
+fn runs_of_an_older_schema_keep_their_kind_and_newer_ones_may_be_of_the_swarm() {
+    for db in databases() {
+        migrate(&db, &MIGRATIONS[..5]).unwrap();
+        let insert = |conn: &mut Conn, boot: &str, kind: &str| {
+            conn.execute(
+                "INSERT INTO runs (boot_id, workspace_id, generation, kind, state, credential_id, spec, variables_token, files_token, versions, \
+                 context, why, started_at, audit_id) VALUES ($1, $1, 1, $2, 'live', 'c', '', '', '', '', '', '', 1, 1)",
+                &[boot.into(), kind.into()],
+            )
+        };
+        let free = |conn: &mut Conn| {
+            // The rows these refer to do not matter here.
+            conn.batch(if conn.is_postgres() {
+                "SET session_replication_role = replica"
+            } else {
+                "PRAGMA foreign_keys = OFF"
+            })
+        };
+        db.with(|conn| {
+            free(conn)?;
+            assert!(insert(conn, "s", "swarm").is_err(), "{}", db.engine);
+            for kind in ["process", "container", "external"] {
+                insert(conn, kind, kind)?;
+            }
+            Ok(())
+        });
+        migrate(&db, MIGRATIONS).unwrap();
+        db.with(|conn| {
+            free(conn)?;
+            insert(conn, "swarm", "swarm")?;
+            assert!(insert(conn, "o", "other").is_err(), "{}", db.engine);
+            for row in conn.query("SELECT boot_id, kind FROM runs", &[])? {
+                assert_eq!(row.text(0)?, row.text(1)?, "{}", db.engine);
+            }
+            Ok(())
+        });
+    }
+}
+
+#[test]
 fn a_newer_schema_is_refused() {
     for db in databases() {
         migrate(&db, &[ONE, TWO]).unwrap();

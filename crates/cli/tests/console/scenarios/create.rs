@@ -65,9 +65,18 @@ pub fn every_kind_of_runtime_can_be_chosen_and_is_what_was_written(scene: &mut S
     assert_eq!((&agent("boxed")["kind"], &agent("boxed")["image"]), (&json!("container"), &json!("my-agent:1")));
     assert_eq!(agent("boxed")["agent"], json!({"mind": "echo"}));
 
+    // The configuration of this server names an address for it.
+    create(page, "placed", "A service of the swarm", || {
+        page.control("runtime.image").fill("my-agent:1");
+        page.control("runtime.placement").fill("node.labels.zone==b, node.role==worker");
+    });
+    let placed = agent("placed");
+    assert_eq!((&placed["kind"], &placed["image"]), (&json!("swarm"), &json!("my-agent:1")));
+    assert_eq!(placed["placement"], json!(["node.labels.zone==b", "node.role==worker"]));
+
     create(page, "elsewhere", "Elsewhere; I start it myself", || page.no_control("runtime.memory"));
     assert_eq!(made(fleet, "elsewhere")["runtime"], "external");
-    assert_eq!(fleet.audit("event=workspace.create&outcome=done").len(), 7);
+    assert_eq!(fleet.audit("event=workspace.create&outcome=done").len(), 8);
 }
 
 pub fn what_the_server_would_refuse_is_said_before(scene: &mut Scene) {

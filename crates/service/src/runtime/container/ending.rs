@@ -11,7 +11,7 @@ const SIGNAL_BASE: i64 = 128;
 /// Signals that end a process; above are real-time ones and plain exit codes such as 255.
 const SIGNAL_MAX: i64 = 31;
 /// The signal that nobody can ignore.
-const SIGKILL: i32 = 9;
+pub(in crate::runtime) const SIGKILL: i32 = 9;
 
 /// What this side asked of a run, as noted beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,14 +70,18 @@ pub(super) fn sight(container: &Container, asked: Asked) -> Sight {
     }
 }
 
-fn exit(state: &ContainerState, asked: Asked) -> Exit {
-    let number = state.exit_code.unwrap_or_default();
+/// The exit code or the signal in an engine's number: one of the two.
+pub(in crate::runtime) fn code_or_signal(number: i64) -> (Option<i32>, Option<i32>) {
     let signal = number - SIGNAL_BASE;
-    let (code, signal) = if (1..=SIGNAL_MAX).contains(&signal) {
+    if (1..=SIGNAL_MAX).contains(&signal) {
         (None, i32::try_from(signal).ok())
     } else {
         (i32::try_from(number).ok(), None)
-    };
+    }
+}
+
+fn exit(state: &ContainerState, asked: Asked) -> Exit {
+    let (code, signal) = code_or_signal(state.exit_code.unwrap_or_default());
     // 255 is also what the engine writes when it died together with the container. A program's own 255 looks the same,
     // so nothing is concluded from it.
     let killed = signal == Some(SIGKILL);
@@ -93,8 +97,13 @@ fn exit(state: &ContainerState, asked: Asked) -> Exit {
 
 /// The end of a program that could not be executed. Init exits as a shell does: 126 or 127.
 pub(super) fn not_started(container: &Container, code: i32) -> Exit {
+    not_executed(&container.program, code)
+}
+
+/// The same, of this program.
+pub(in crate::runtime) fn not_executed(program: &str, code: i32) -> Exit {
     let why = if code == 127 { "is not there" } else { "may not be executed" };
-    let why = format!("the program `{}` {why} in the image", container.program);
+    let why = format!("the program `{program}` {why} in the image");
     let cause = ExitCause::StartFailed { why, for_good: true };
     Exit { code: None, signal: None, cause }
 }

@@ -18,7 +18,7 @@ use bollard::{
         WaitContainerOptions,
     },
 };
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt};
 use tokio::sync::OnceCell;
 
 use super::{ending::Container, log::Lines};
@@ -27,7 +27,7 @@ use crate::runtime::{LogPiece, LogRange, RuntimeFault};
 /// How long the engine may take to create, start or remove a container. Copying an image can be slow.
 const WORK_SECONDS: u64 = 120;
 /// How long it may take to answer a question.
-const ANSWER: Duration = Duration::from_secs(15);
+pub(in crate::runtime) const ANSWER: Duration = Duration::from_secs(15);
 /// How long reading a log may take; it is bounded in size.
 const LOG_ANSWER: Duration = Duration::from_secs(60);
 /// Longest text of the engine that is passed on, in characters.
@@ -36,7 +36,7 @@ const WORDS_MAX: usize = 500;
 const INIT_COMPLAINT: &[u8] = b"[FATAL tini (";
 
 /// A connection that is made when it is needed.
-pub(super) struct Engine {
+pub(in crate::runtime) struct Engine {
     socket: PathBuf,
     connected: OnceCell<Connected>,
 }
@@ -49,16 +49,17 @@ struct Connected {
 }
 
 impl Engine {
-    pub(super) fn new(socket: &Path) -> Self {
+    pub(in crate::runtime) fn new(socket: &Path) -> Self {
         Self { socket: socket.to_owned(), connected: OnceCell::new() }
     }
 
     /// Whether memory and processes of a container can be limited; assumed until the engine was asked.
-    pub(super) fn has_limits(&self) -> bool {
+    pub(in crate::runtime) fn has_limits(&self) -> bool {
         self.connected.get().is_none_or(|connected| connected.limits)
     }
 
-    async fn docker(&self) -> Result<&Docker, RuntimeFault> {
+    /// The connection, made when it is needed first.
+    pub(in crate::runtime) async fn docker(&self) -> Result<&Docker, RuntimeFault> {
         let connected = self.connected.get_or_try_init(|| within(ANSWER, self.connect())).await?;
         Ok(&connected.docker)
     }
@@ -165,55 +166,78 @@ impl Engine {
 
     /// Reads a piece of the log. Never holds more than the piece and one line a stream.
     pub(super) async fn logs(&self, name: &str, range: LogRange, ended: bool) -> Result<LogPiece, RuntimeFault> {
-        let mut lines = Lines::new(range);
+        let lines = Lines::new(range);
         let options = LogsOptions { since: lines.since(), tail: lines.tail(), ..log_options() };
-        let docker = self.docker().await?;
-        within(LOG_ANSWER, async {
-            let mut frames = std::pin::pin!(docker.logs(name, Some(options)));
-            while !lines.is_full()
-                && let Some(frame) = frames.next().await
-            {
-                match frame.map_err(fault)? {
-                    LogOutput::StdOut { message } => lines.push(0, &message),
-                    LogOutput::StdErr { message } => lines.push(1, &message),
-                    LogOutput::StdIn { .. } | LogOutput::Console { .. } => {}
-                }
-            }
-            Ok(())
-        })
-        .await?;
-        if ended {
-            lines.ended();
-        }
-        Ok(lines.finish())
+        collect(lines, self.docker().await?.logs(name, Some(options)), ended).await
     }
 
     /// Whether the engine's init says that it could not execute the program.
     pub(super) async fn init_complained(&self, name: &str) -> Result<bool, RuntimeFault> {
-        let options = LogsOptions { tail: "1".to_owned(), stdout: false, timestamps: false, ..log_options() };
-        let docker = self.docker().await?;
-        within(ANSWER, async {
-            let mut frames = std::pin::pin!(docker.logs(name, Some(options)));
-            let mut complained = false;
-            while let Some(frame) = frames.next().await {
-                complained |= frame.map_err(fault)?.into_bytes().starts_with(INIT_COMPLAINT);
-            }
-            Ok(complained)
-        })
-        .await
+        complained(self.docker().await?.logs(name, Some(last_words()))).await
     }
 }
 
-fn log_options() -> LogsOptions {
+/// Puts a piece together from the engine's frames.
+pub(in crate::runtime) async fn collect(
+    mut lines: Lines,
+    frames: impl Stream<Item = Result<LogOutput, Error>>,
+    ended: bool,
+) -> Result<LogPiece, RuntimeFault> {
+    within(LOG_ANSWER, async {
+        let mut frames = std::pin::pin!(frames);
+        while !lines.is_full()
+            && let Some(frame) = frames.next().await
+        {
+            match frame.map_err(fault)? {
+                LogOutput::StdOut { message } => lines.push(0, &message),
+                LogOutput::StdErr { message } => lines.push(1, &message),
+                LogOutput::StdIn { .. } | LogOutput::Console { .. } => {}
+            }
+        }
+        Ok(())
+    })
+    .await?;
+    if ended {
+        lines.ended();
+    }
+    Ok(lines.finish())
+}
+
+/// Whether the engine's init says that it could not execute the program, in the last line of its standard error.
+pub(in crate::runtime) async fn complained(
+    frames: impl Stream<Item = Result<LogOutput, Error>>,
+) -> Result<bool, RuntimeFault> {
+    within(ANSWER, async {
+        let mut frames = std::pin::pin!(frames);
+        let mut complained = false;
+        while let Some(frame) = frames.next().await {
+            complained |= frame.map_err(fault)?.into_bytes().starts_with(INIT_COMPLAINT);
+        }
+        Ok(complained)
+    })
+    .await
+}
+
+/// The last line of standard error.
+pub(in crate::runtime) fn last_words() -> LogsOptions {
+    LogsOptions { tail: "1".to_owned(), stdout: false, timestamps: false, ..log_options() }
+}
+
+pub(in crate::runtime) fn log_options() -> LogsOptions {
     LogsOptions { stdout: true, stderr: true, timestamps: true, ..LogsOptions::default() }
 }
 
-async fn within<T>(limit: Duration, answer: impl Future<Output = Result<T, RuntimeFault>>) -> Result<T, RuntimeFault> {
+/// Waits for an answer no longer than this.
+pub(in crate::runtime) async fn within<T>(
+    limit: Duration,
+    answer: impl Future<Output = Result<T, RuntimeFault>>,
+) -> Result<T, RuntimeFault> {
     let late = |_| RuntimeFault::Transient(format!("the engine gave no answer within {} s", limit.as_secs()));
     tokio::time::timeout(limit, answer).await.map_err(late)?
 }
 
-fn status(error: &Error) -> Option<u16> {
+/// The status of the engine's refusal, if it is one.
+pub(in crate::runtime) fn status(error: &Error) -> Option<u16> {
     if let Error::DockerResponseServerError { status_code, .. } = error { Some(*status_code) } else { None }
 }
 
@@ -225,7 +249,8 @@ fn gone_is_fine(answer: Result<(), Error>) -> Result<(), RuntimeFault> {
     }
 }
 
-fn fault(error: Error) -> RuntimeFault {
+/// What the engine said, in our words.
+pub(in crate::runtime) fn fault(error: Error) -> RuntimeFault {
     match error {
         Error::DockerResponseServerError { status_code, message } => {
             let words: String = message.trim().chars().take(WORDS_MAX).collect();

@@ -18,7 +18,7 @@ const TAIL_MAX: usize = 100_000;
 const NANOS: u64 = 1_000_000_000;
 
 /// Collects whole lines until the piece is full.
-pub(super) struct Lines {
+pub(in crate::runtime) struct Lines {
     range: LogRange,
     /// The unfinished line of each stream.
     unfinished: [Vec<u8>; 2],
@@ -32,19 +32,19 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    pub(super) fn new(range: LogRange) -> Self {
+    pub(in crate::runtime) fn new(range: LogRange) -> Self {
         let unfinished = [Vec::new(), Vec::new()];
         let anchored = range.after.is_none_or(|position| position == 0);
         Self { range, unfinished, stamps: [0; 2], whole: VecDeque::new(), bytes: 0, anchored, full: false }
     }
 
     /// The second from which the engine is asked to read. It knows whole seconds; the rest is left out here.
-    pub(super) fn since(&self) -> i32 {
+    pub(in crate::runtime) fn since(&self) -> i32 {
         self.range.after.map_or(0, |position| i32::try_from(position / NANOS).unwrap_or(i32::MAX))
     }
 
     /// How many lines from the end the engine is asked for.
-    pub(super) fn tail(&self) -> String {
+    pub(in crate::runtime) fn tail(&self) -> String {
         match self.range.after {
             Some(_) => "all".to_owned(),
             None => self.range.tail.min(TAIL_MAX).to_string(),
@@ -52,12 +52,12 @@ impl Lines {
     }
 
     /// Whether nothing more fits.
-    pub(super) fn is_full(&self) -> bool {
+    pub(in crate::runtime) fn is_full(&self) -> bool {
         self.full
     }
 
     /// Takes a frame of stream 0 or 1.
-    pub(super) fn push(&mut self, stream: usize, frame: &[u8]) {
+    pub(in crate::runtime) fn push(&mut self, stream: usize, frame: &[u8]) {
         let Some((stamp, text)) = frame.split_at_checked(STAMP_BYTES) else { return };
         let Some(stamp) = std::str::from_utf8(stamp).ok().and_then(nanoseconds) else { return };
         let text = text.strip_prefix(b" ").unwrap_or(text);
@@ -83,7 +83,7 @@ impl Lines {
     }
 
     /// Nobody will finish the last lines any more: what there is of them is all.
-    pub(super) fn ended(&mut self) {
+    pub(in crate::runtime) fn ended(&mut self) {
         for stream in 0..self.unfinished.len() {
             let line = std::mem::take(&mut self.unfinished[stream]);
             if !line.is_empty() && !self.full {
@@ -115,7 +115,7 @@ impl Lines {
         }
     }
 
-    pub(super) fn finish(self) -> LogPiece {
+    pub(in crate::runtime) fn finish(self) -> LogPiece {
         let newest = self.whole.iter().map(|(stamp, _)| *stamp).max();
         LogPiece {
             text: self.whole.into_iter().map(|(_, line)| line).collect(),

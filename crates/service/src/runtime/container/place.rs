@@ -9,13 +9,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use portcullis_kernel::{
-    redact::{Fingerprints, Redactor},
-    secret::SecretValue,
-};
+use portcullis_kernel::secret::SecretValue;
 
 use super::ending::Asked;
-use crate::runtime::{Places, RuntimeFault, Unit, container_environment, environment, removal::remove_tree};
+use crate::runtime::{Places, RuntimeFault, Unit, container_environment, known::Known, removal::remove_tree};
 
 /// The first user id of agents; the workspace's slot is added. Far above those of a machine's users.
 const UID_BASE: u32 = 2_000_000;
@@ -23,26 +20,13 @@ const UID_BASE: u32 = 2_000_000;
 const ASKED: &str = "asked";
 const KILLED: &str = "killed";
 
-/// Name of the fingerprints beside a run.
-const KNOWN: &str = "fingerprints.json";
-
-/// Fingerprints of what a run was given, for its log.
-#[derive(serde::Serialize, serde::Deserialize)]
-pub(super) struct Known {
-    pub(super) seed: [u8; 32],
-    pub(super) fingerprints: Fingerprints,
-}
-
-impl Known {
-    pub(super) fn redactor(&self) -> Redactor {
-        let mut redactor = Redactor::new(self.seed);
-        redactor.merge(self.fingerprints.clone());
-        redactor
-    }
+/// The user id, and group id, of a workspace's agent.
+pub(in crate::runtime) fn user(slot: u32) -> Result<u32, RuntimeFault> {
+    UID_BASE.checked_add(slot).ok_or_else(|| RuntimeFault::Permanent("no user id left".to_owned()))
 }
 
 /// Where one run is.
-pub(super) struct Place {
+pub(in crate::runtime) struct Place {
     workspace: PathBuf,
     work: PathBuf,
     notes: PathBuf,
@@ -52,11 +36,11 @@ pub(super) struct Place {
 
 impl Place {
     /// Name of the restart context in the run's directory.
-    pub(super) const CONTEXT: &str = "context.json";
+    pub(in crate::runtime) const CONTEXT: &str = "context.json";
     /// Name of the token beside the secret files.
-    pub(super) const TOKEN: &str = "token";
+    pub(in crate::runtime) const TOKEN: &str = "token";
     /// Name of the directory of secret files.
-    pub(super) const FILES: &str = "files";
+    pub(in crate::runtime) const FILES: &str = "files";
 
     pub(super) fn of(places: &Places, unit: Unit) -> Self {
         let workspace = places.agents.join(unit.workspace.to_string());
@@ -98,7 +82,7 @@ impl Place {
         }
         let made = fs::metadata(&self.run).map_err(|error| io_fault(&self.run, &error))?;
         let owner = if made.uid() == 0 {
-            let id = UID_BASE.checked_add(slot).ok_or_else(|| RuntimeFault::Permanent("no user id left".to_owned()))?;
+            let id = user(slot)?;
             (id, id)
         } else {
             (made.uid(), made.gid())
@@ -142,16 +126,12 @@ impl Place {
 
     /// Keeps what the log is redacted by, out of the agent's reach.
     pub(super) fn keep(&self, known: &Known) -> Result<(), RuntimeFault> {
-        let path = self.notes.join(KNOWN);
-        let text = serde_json::to_vec(known).map_err(|error| RuntimeFault::Permanent(error.to_string()))?;
-        environment::write_private(&path, &text, None).map_err(|error| io_fault(&path, &error))
+        known.keep(&self.notes)
     }
 
     /// What the log is redacted by. A log without it is not shown.
     pub(super) fn known(&self) -> Result<Known, RuntimeFault> {
-        let path = self.notes.join(KNOWN);
-        let text = fs::read(&path).map_err(|error| io_fault(&path, &error))?;
-        serde_json::from_slice(&text).map_err(|error| RuntimeFault::Transient(format!("{}: {error}", path.display())))
+        Known::read(&self.notes)
     }
 
     /// What was asked of this run.

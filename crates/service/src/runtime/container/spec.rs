@@ -20,43 +20,43 @@ const BUILT_IN: &str = "portcullis";
 /// Where this program is inside. A build that is linked to the C library needs an image that brings it.
 const BUILT_IN_INSIDE: &str = "/.portcullis/portcullis";
 /// The run's own directory inside, writable.
-const RUN: &str = "/run/portcullis";
+pub(in crate::runtime) const RUN: &str = "/run/portcullis";
 /// Token and secret files inside, not writable.
-const SECRETS: &str = "/run/secrets-portcullis";
+pub(in crate::runtime) const SECRETS: &str = "/run/secrets-portcullis";
 /// The workspace's directory inside, writable; it outlives the run.
-const WORK: &str = "/work";
+pub(in crate::runtime) const WORK: &str = "/work";
 /// Temporary files inside: memory of the container, gone with it.
-const TEMPORARY: (&str, &str) = ("/tmp", "rw,nosuid,nodev,mode=1777,size=256m");
+pub(in crate::runtime) const TEMPORARY: (&str, &str) = ("/tmp", "rw,nosuid,nodev,mode=1777,size=256m");
 /// The variable by which the engine's init passes signals on to the agent's whole group.
 const SIGNAL_GROUP: &str = "TINI_KILL_PROCESS_GROUP";
 
-const ORGANISATION: &str = "portcullis.organisation";
-const WORKSPACE: &str = "portcullis.workspace";
-const BOOT: &str = "portcullis.boot";
+pub(in crate::runtime) const ORGANISATION: &str = "portcullis.organisation";
+pub(in crate::runtime) const WORKSPACE: &str = "portcullis.workspace";
+pub(in crate::runtime) const BOOT: &str = "portcullis.boot";
 
 /// Most processes and threads, unless the workspace says otherwise.
-const PROCESSES: u32 = 512;
+pub(in crate::runtime) const PROCESSES: u32 = 512;
 /// Size of a log file and how many of them are kept.
-const LOG: [(&str, &str); 2] = [("max-size", "4m"), ("max-file", "2")];
-const MIB: i64 = 1024 * 1024;
+pub(in crate::runtime) const LOG: [(&str, &str); 2] = [("max-size", "4m"), ("max-file", "2")];
+pub(in crate::runtime) const MIB: i64 = 1024 * 1024;
 
-/// The name of the container of a boot.
-pub(super) fn name(boot: BootId) -> String {
+/// The name of the container, or service, of a boot.
+pub(in crate::runtime) fn name(boot: BootId) -> String {
     format!("portcullis-{boot}")
 }
 
 /// Whether these are the labels of this unit of this organisation.
-pub(super) fn is_ours(labels: &HashMap<String, String>, organisation: OrganisationId, of: Unit) -> bool {
+pub(in crate::runtime) fn is_ours(labels: &HashMap<String, String>, organisation: OrganisationId, of: Unit) -> bool {
     labels.get(ORGANISATION) == Some(&organisation.to_string()) && unit(labels) == Some(of)
 }
 
 /// Which unit these are the labels of.
-pub(super) fn unit(labels: &HashMap<String, String>) -> Option<Unit> {
+pub(in crate::runtime) fn unit(labels: &HashMap<String, String>) -> Option<Unit> {
     Some(Unit { workspace: labels.get(WORKSPACE)?.parse().ok()?, boot: labels.get(BOOT)?.parse().ok()? })
 }
 
 /// What to ask the engine for, to hear of all containers of an organisation.
-pub(super) fn filter(organisation: OrganisationId) -> HashMap<String, Vec<String>> {
+pub(in crate::runtime) fn filter(organisation: OrganisationId) -> HashMap<String, Vec<String>> {
     HashMap::from([("label".to_owned(), vec![format!("{ORGANISATION}={organisation}")])])
 }
 
@@ -115,7 +115,7 @@ pub(super) fn body(
 }
 
 /// What every agent finds, beside what its launch says.
-fn inside(unit: Unit) -> [(&'static str, String); 10] {
+pub(in crate::runtime) fn inside(unit: Unit) -> [(&'static str, String); 10] {
     [
         ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()),
         ("HOME", WORK.to_owned()),
