@@ -7,6 +7,7 @@
 mod conn;
 mod error;
 mod job;
+mod levels;
 mod migrate;
 mod open;
 mod pg;

@@ -8,7 +8,8 @@ use std::{
     time::Duration,
 };
 
-use postgres::{
+use tokio::task::JoinHandle;
+use tokio_postgres::{
     Client, Config, NoTls,
     config::{Host, SslMode},
 };
@@ -98,14 +99,23 @@ impl Server {
         self.tls
     }
 
-    pub(super) fn connect(&self, role: Role) -> Result<Client, DbError> {
-        let mut client = if self.tls { self.config.connect(tls_verified()?) } else { self.config.connect(NoTls) }?;
+    /// Connects and brings the session into the state its role needs. The task is what drives the connection, and ends
+    /// with it.
+    pub(super) async fn connect(&self, role: Role) -> Result<(Client, JoinHandle<()>), DbError> {
+        // Why a connection ended is said to whoever used it.
+        let (client, connection) = if self.tls {
+            let (client, connection) = self.config.connect(tls_verified()?).await?;
+            (client, tokio::spawn(async move { drop(connection.await) }))
+        } else {
+            let (client, connection) = self.config.connect(NoTls).await?;
+            (client, tokio::spawn(async move { drop(connection.await) }))
+        };
         // Before our own settings, which would hide what the server does by itself.
-        let settings = settings(&mut client)?;
+        let settings = settings(&client).await?;
         check_settings(&settings)?;
         // `on` even where the server says `local` or `remote_write`; what is stronger than `on` stays.
         if settings.get("synchronous_commit").is_none_or(|mode| mode != "remote_apply") {
-            client.batch_execute("SET synchronous_commit = on")?;
+            client.batch_execute("SET synchronous_commit = on").await?;
         }
         client.batch_execute(match role {
             Role::Writer => {
@@ -120,16 +130,17 @@ impl Server {
                 "SET default_transaction_read_only = on; SET statement_timeout = '15min'; SET lock_timeout = '5s'; \
                  SET idle_in_transaction_session_timeout = '60s'"
             }
-        })?;
-        Ok(client)
+        })
+        .await?;
+        Ok((client, connection))
     }
 }
 
-fn settings(client: &mut Client) -> Result<HashMap<String, String>, DbError> {
+async fn settings(client: &Client) -> Result<HashMap<String, String>, DbError> {
     let names = "SELECT name, setting FROM pg_settings WHERE name IN \
                  ('fsync', 'full_page_writes', 'synchronous_commit', 'server_version_num', 'server_encoding')";
     let mut settings = HashMap::new();
-    for row in client.query(names, &[])? {
+    for row in client.query(names, &[]).await? {
         settings.insert(row.try_get(0)?, row.try_get(1)?);
     }
     Ok(settings)

@@ -37,6 +37,16 @@ impl Value {
         }
     }
 
+    /// The same, borrowed.
+    pub(super) fn as_param(&self) -> Param<'_> {
+        match self {
+            Self::Null => Param::Null,
+            Self::Int(int) => Param::Int(*int),
+            Self::Text(text) => Param::Text(text),
+            Self::Bytes(bytes) => Param::Bytes(bytes),
+        }
+    }
+
     fn kind(&self) -> &'static str {
         match self {
             Self::Null => "null",
@@ -48,7 +58,7 @@ impl Value {
 }
 
 /// One parameter of a statement, borrowed. Its `Debug` shows the type only: parameters hold what must not be logged.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Param<'a> {
     /// SQL NULL, of whatever type the statement wants.
     Null,
@@ -58,6 +68,15 @@ pub enum Param<'a> {
     Text(&'a str),
     /// Raw bytes.
     Bytes(&'a [u8]),
+}
+
+impl Param<'_> {
+    /// The same, owned.
+    pub(super) fn to_value(self) -> Value {
+        let mut value = Value::Null;
+        value.refill(self);
+        value
+    }
 }
 
 impl From<i64> for Param<'_> {
