@@ -104,7 +104,8 @@ pub(crate) fn recheck(cx: &mut Cx<'_>, caller: &Caller) -> Result<(Standing, Sco
 
 /// Asks ahead for what most decisions and effects look up, so that it is one round trip where there is one. Nothing rests
 /// on it: whoever needs a row asks for it, and who does not find it here asks the store.
-pub(crate) fn ahead(conn: &mut Conn, caller: &Caller, deed: &Deed, values: &[&SecretValue]) -> Result<(), DbError> {
+pub(crate) fn ahead(cx: &mut Cx<'_>, caller: &Caller, deed: &Deed, values: &[&SecretValue]) -> Result<(), DbError> {
+    let (conn, root) = (&mut *cx.conn, SecretScope::Workspace(cx.core.root));
     if !conn.is_postgres() {
         return Ok(());
     }
@@ -115,7 +116,10 @@ pub(crate) fn ahead(conn: &mut Conn, caller: &Caller, deed: &Deed, values: &[&Se
     if let Target::Workspace(id) = deed.target() {
         workspaces::find_ahead(conn, id)?;
     }
-    if let (Deed::SecretSet(set), [value]) = (deed, values) {
+    // On the root it is mostly refused before anybody wants to know.
+    if let (Deed::SecretSet(set), [value]) = (deed, values)
+        && set.scope != root
+    {
         plaintext::own_credential_ahead(conn, value)?;
         secrets::find_with_digest_ahead(conn, set.scope, set.key.as_str())?;
     }

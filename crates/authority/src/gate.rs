@@ -94,7 +94,7 @@ type Settled<T> = Result<Answer<T>, Refusal>;
 /// Runs one action through the door.
 pub(crate) fn run<A: Act>(cx: &mut Cx<'_>, caller: &Caller, action: A, cargo: A::Cargo) -> Ran<A::Done> {
     let deed: Deed = action.clone().into();
-    facts::ahead(cx.conn, caller, &deed, &cargo.values())?;
+    facts::ahead(cx, caller, &deed, &cargo.values())?;
     let who = suppose::who(cx, caller)?;
     if !caller.supposed
         && let Some(answer) = replay::<A>(cx, caller, &deed, &cargo)?

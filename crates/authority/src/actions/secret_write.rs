@@ -118,12 +118,7 @@ pub(crate) fn put(w: &mut Writing<'_, '_>, new: &Put<'_>, value: &SecretValue) -
 
 /// Seals a value and puts it as the version after `base`, which is how the key stands; the only function that does. For
 /// whoever has looked in this transaction and changed nothing since. Returns the version.
-pub(crate) fn put_on(
-    w: &mut Writing<'_, '_>,
-    base: &Pin,
-    new: &Put<'_>,
-    value: &SecretValue,
-) -> Result<i64, Fault> {
+pub(crate) fn put_on(w: &mut Writing<'_, '_>, base: &Pin, new: &Put<'_>, value: &SecretValue) -> Result<i64, Fault> {
     let base_version = base.latest;
     let version = base_version + 1;
     let sealed = plaintext::seal(w.core(), new.scope, new.key, version, value)?;

@@ -39,6 +39,8 @@ impl StatementKey {
 pub struct Conn {
     engine: Engine,
     levels: Levels,
+    /// Inside a transaction that changes nothing.
+    snapshot: bool,
     traffic: Traffic,
 }
 
@@ -65,7 +67,7 @@ impl Conn {
             Target::Sqlite { path } => Engine::Sqlite(Box::new(Sqlite::open(path, role)?)),
             Target::Postgres(server) => Engine::Postgres(Box::new(Pg::open(server, role)?)),
         };
-        Ok(Self { engine, levels: Levels::default(), traffic: Traffic::default() })
+        Ok(Self { engine, levels: Levels::default(), snapshot: false, traffic: Traffic::default() })
     }
 
     /// Runs a statement that gives no rows; the number of rows it changed.
@@ -103,16 +105,21 @@ impl Conn {
 
     /// Asks for rows that [`Conn::query_opt`] or [`Conn::query`] will want, with the same statement and parameters, before
     /// anything is changed: on PostgreSQL all such questions are on their way together, and an error is told to whoever
-    /// asks for those rows. Only for a few small results, and only where nothing was changed since the last savepoint;
-    /// elsewhere, and on SQLite, which has nothing to gain by it, this does nothing.
+    /// asks for those rows. Only for a few small results, and only in a snapshot or where nothing was changed since the last
+    /// savepoint; elsewhere, and on SQLite, which has nothing to gain by it, this does nothing.
     pub(crate) fn ahead(&mut self, sql: &'static str, params: &[Param<'_>]) -> Result<(), DbError> {
         let Engine::Postgres(engine) = &mut self.engine else { return Ok(()) };
-        if !self.levels.is_clean() {
+        if !self.snapshot && !self.levels.is_clean() {
             return Ok(());
         }
         storable(params)?;
         self.traffic.statements += 1;
-        engine.ahead(sql, params)
+        if engine.ahead(sql, params).is_err() {
+            // It cannot even be prepared. Whoever wants the rows asks again and is told; nobody else is concerned.
+            let undone = self.levels.innermost().map_or(Ok(()), |sql| engine.script(sql));
+            return self.judged(undone);
+        }
+        Ok(())
     }
 
     /// Before something is changed: what was asked ahead and nobody wanted must neither answer for a state that is gone
@@ -227,6 +234,7 @@ impl Conn {
     /// Begins a transaction: what was left of the last one is of no interest.
     fn begin(&mut self, sql: &'static str) -> Result<(), DbError> {
         self.levels = Levels::default();
+        self.snapshot = false;
         self.traffic.statements += 1;
         if let Engine::Postgres(engine) = &mut self.engine {
             engine.abandon();
@@ -298,15 +306,21 @@ impl Conn {
 
     /// Begins a transaction that sees one state of the database and changes nothing.
     pub(crate) fn begin_snapshot(&mut self) -> Result<(), DbError> {
-        self.begin(match self.engine {
-            Engine::Sqlite(_) => "BEGIN",
-            Engine::Postgres(_) => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-        })
+        let Engine::Postgres(engine) = &mut self.engine else { return self.begin("BEGIN") };
+        engine.abandon();
+        // It is sent with the first question. Whether anybody is there to take it can be seen without asking.
+        if !engine.is_alive() {
+            return Err(DbError::Unavailable("PostgreSQL: the connection was lost".to_owned()));
+        }
+        self.levels = Levels::default();
+        self.snapshot = true;
+        self.post("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
     }
 
     /// Ends a transaction that changed nothing, without waiting for the answer: a connection that cannot do it is of no
     /// use for the next one, which finds out.
     pub(super) fn end_snapshot(&mut self) {
+        self.snapshot = false;
         let ended = match &mut self.engine {
             Engine::Sqlite(engine) => engine.batch("ROLLBACK"),
             Engine::Postgres(engine) => {

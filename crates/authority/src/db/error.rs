@@ -1,8 +1,8 @@
 //! One error for both engines. Its text names tables, constraints and codes, never the value of a parameter: errors
 //! reach logs, and a value may be a secret.
 
-use tokio_postgres::error::SqlState;
 use rusqlite::ErrorCode;
+use tokio_postgres::error::SqlState;
 
 /// Why a statement, a transaction or a connection failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

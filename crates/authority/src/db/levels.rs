@@ -146,7 +146,10 @@ mod tests {
         levels.changed();
         levels.begin();
         let undo = ["ROLLBACK TO SAVEPOINT attempt", "RELEASE SAVEPOINT attempt", "ROLLBACK TO SAVEPOINT attempt"];
-        assert_eq!(levels.rollback(outer), [undo.as_slice(), &["RELEASE SAVEPOINT attempt", "ROLLBACK TO SAVEPOINT attempt"]].concat());
+        assert_eq!(
+            levels.rollback(outer),
+            [undo.as_slice(), &["RELEASE SAVEPOINT attempt", "ROLLBACK TO SAVEPOINT attempt"]].concat()
+        );
         assert_eq!(levels.to_release(outer), (Some("RELEASE SAVEPOINT attempt"), false));
     }
 

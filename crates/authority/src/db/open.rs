@@ -117,21 +117,22 @@ impl Server {
         if settings.get("synchronous_commit").is_none_or(|mode| mode != "remote_apply") {
             client.batch_execute("SET synchronous_commit = on").await?;
         }
-        client.batch_execute(match role {
-            Role::Writer => {
-                "SET statement_timeout = '30s'; SET lock_timeout = '10s'; \
+        client
+            .batch_execute(match role {
+                Role::Writer => {
+                    "SET statement_timeout = '30s'; SET lock_timeout = '10s'; \
                  SET idle_in_transaction_session_timeout = '60s'"
-            }
-            Role::Reader => {
-                "SET default_transaction_read_only = on; SET statement_timeout = '15s'; SET lock_timeout = '5s'; \
+                }
+                Role::Reader => {
+                    "SET default_transaction_read_only = on; SET statement_timeout = '15s'; SET lock_timeout = '5s'; \
                  SET idle_in_transaction_session_timeout = '60s'"
-            }
-            Role::Heavy => {
-                "SET default_transaction_read_only = on; SET statement_timeout = '15min'; SET lock_timeout = '5s'; \
+                }
+                Role::Heavy => {
+                    "SET default_transaction_read_only = on; SET statement_timeout = '15min'; SET lock_timeout = '5s'; \
                  SET idle_in_transaction_session_timeout = '60s'"
-            }
-        })
-        .await?;
+                }
+            })
+            .await?;
         Ok((client, connection))
     }
 }

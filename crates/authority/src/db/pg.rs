@@ -113,7 +113,7 @@ impl Pg {
         }
         let (client, known) = (self.client()?, self.prepared(sql)?);
         let mut row = Row::of(Arc::clone(&known.columns));
-        // On the stack is no place for it: it is not to be moved once it is read from.
+        // Pinned: it is not to be moved once it is read from.
         let mut rows = Box::pin(self.ask(async { client.query_raw(&known.statement, params).await })?);
         while let Some(found) = self.runtime.block_on(rows.try_next())? {
             fill(&mut row, &found)?;
@@ -132,9 +132,9 @@ impl Pg {
     pub(super) fn send(&mut self, sql: &'static str, params: &[Param<'_>]) -> Result<(), DbError> {
         let (client, known) = (self.client()?, self.prepared(sql)?);
         let params: Vec<Value> = params.iter().map(|param| param.to_value()).collect();
-        self.begin(Box::pin(async move {
-            client.execute_raw(&known.statement, params.iter().map(Value::as_param)).await
-        }))
+        self.begin(Box::pin(
+            async move { client.execute_raw(&known.statement, params.iter().map(Value::as_param)).await },
+        ))
     }
 
     /// Sends words of the transaction and does not wait for them.
@@ -170,7 +170,8 @@ impl Pg {
         params: &[Param<'_>],
     ) -> Result<Option<Vec<tokio_postgres::Row>>, DbError> {
         let key = StatementKey::of(sql);
-        let same = |asked: &Asked| asked.key == key && asked.params.iter().map(Value::as_param).eq(params.iter().copied());
+        let same =
+            |asked: &Asked| asked.key == key && asked.params.iter().map(Value::as_param).eq(params.iter().copied());
         match self.asked.iter().position(same).and_then(|at| self.asked.remove(at)) {
             Some(Asked { answer, .. }) => {
                 self.answered += 1;
@@ -207,6 +208,17 @@ impl Pg {
     /// Writes to the connection what was sent, without waiting for an answer.
     pub(super) fn flush(&mut self) {
         self.runtime.block_on(tokio::task::yield_now());
+    }
+
+    /// Whether the server has not hung up, as far as what has arrived here tells.
+    pub(super) fn is_alive(&self) -> bool {
+        // One turn to look at the socket, one for the connection to read from it, one to be told.
+        self.runtime.block_on(async {
+            for _ in 0..3 {
+                tokio::task::yield_now().await;
+            }
+        });
+        !self.is_closed()
     }
 
     /// Round trips, and questions that were answered without one of their own.

@@ -137,17 +137,16 @@ pub struct Row {
 impl Row {
     /// An empty row of the given shape, to be filled cell by cell.
     pub(super) fn of(columns: Arc<[String]>) -> Self {
-        let values = vec![Value::Null; columns.len()];
-        Self { columns, values }
+        Self { columns, values: Vec::new() }
     }
 
-    /// Takes the cells out and leaves nulls: how a row is kept while the next one is read into the same place.
+    /// Takes the cells out: how a row is kept while the next one, if there is one, is read into the same place.
     pub(super) fn take(&mut self) -> Self {
-        let empty = vec![Value::Null; self.values.len()];
-        Self { columns: Arc::clone(&self.columns), values: std::mem::replace(&mut self.values, empty) }
+        Self { columns: Arc::clone(&self.columns), values: std::mem::take(&mut self.values) }
     }
 
     pub(super) fn cells(&mut self) -> impl Iterator<Item = (usize, &mut Value)> {
+        self.values.resize(self.columns.len(), Value::Null);
         self.values.iter_mut().enumerate()
     }
 

@@ -197,6 +197,9 @@ fn a_question_ahead_that_fails_and_that_nobody_wanted_spoils_nothing() {
             let start = conn.savepoint()?;
             let fails = "SELECT 1 / (value - value) FROM head WHERE id < $1";
             conn.query("SELECT value FROM head", &[])?;
+            conn.ahead(COUNT, &[100_i64.into()])?;
+            conn.ahead("SELECT seq FROM no_such_table", &[])?;
+            assert_eq!(count(conn)?, 0, "{}: the one before is answered", db.engine);
             conn.ahead(fails, &[9_i64.into()])?;
             send(conn, 1, "kept")?;
             conn.release(start)?;
@@ -229,5 +232,21 @@ async fn a_reader_leaves_no_transaction_open_although_it_does_not_wait_for_its_e
         while tokio::task::block_in_place(|| db.integer(open)) > 0 {
             tokio::task::yield_now().await;
         }
+    }
+}
+
+#[test]
+fn a_snapshot_costs_the_round_trips_of_its_questions() {
+    for db in databases() {
+        db.with(|conn| {
+            let ask = |conn: &mut Conn| conn.query("SELECT 7", &[]).map(drop);
+            ask(conn)?;
+            let before = conn.traffic().waits;
+            conn.begin_snapshot()?;
+            ask(conn)?;
+            conn.end_snapshot();
+            assert_eq!(conn.traffic().waits - before, u64::from(db.url.is_some()), "{}", db.engine);
+            Ok(())
+        });
     }
 }
