@@ -52,7 +52,7 @@ pub(crate) fn authenticate(
     };
     let row = credentials::find_by_hash(conn, TokenHash::of_text(text).0.as_slice())?;
     let row = row.filter(|row| kinds.contains(&row.kind)).ok_or_else(|| Refusal::new(Code::CredentialInvalid))?;
-    let mut caller = caller_of(conn, core, row.clone(), now)?;
+    let mut caller = caller_of(conn, core, &row, now)?;
     if row.kind == CredentialKind::Session {
         caller.csrf = Some(csrf(&core.keys(), text));
     }
@@ -60,16 +60,16 @@ pub(crate) fn authenticate(
 }
 
 /// The caller a live credential stands for.
-pub(crate) fn caller_of(conn: &mut Conn, core: &Core, row: CredentialRow, now: Timestamp) -> Result<Caller, Refusal> {
-    facts::live(&row, now).map_err(Refusal::new)?;
-    let standing = facts::standing_of(conn, &row, core, now)?;
+pub(crate) fn caller_of(conn: &mut Conn, core: &Core, row: &CredentialRow, now: Timestamp) -> Result<Caller, Refusal> {
+    facts::live(row, now).map_err(Refusal::new)?;
+    let standing = facts::standing_of(conn, row, core, now)?;
     Ok(Caller {
         subject: Subject { principal: row.principal, lineage: row.lineage() },
         credential: Some(row.id),
         kind: Some(row.kind),
         standing,
-        stepped_up_until: facts::stepped_up_until(&row, &core.config).filter(|until| now < *until),
-        scopes: row.scopes,
+        stepped_up_until: facts::stepped_up_until(row, &core.config).filter(|until| now < *until),
+        scopes: row.scopes.clone(),
         expires_at: row.expires_at,
         root: core.root,
         csrf: None,

@@ -36,19 +36,19 @@ pub struct Head {
 
 impl Head {
     pub(crate) fn load(conn: &mut Conn) -> Result<Self, DbError> {
-        let (size, hash, at, keys) = match conn.query_opt(
-            "/* audit_head_load */ SELECT h.size, h.hash, a.at_ms, (SELECT COUNT(*) FROM keys) FROM audit_head h LEFT JOIN audit a ON a.seq = h.size WHERE h.id = 1",
+        let row = conn.query_opt(
+            "/* audit_head_load */ SELECT (SELECT MAX(id) FROM events), (SELECT MAX(id) FROM intents), h.size, h.hash, a.at_ms, \
+             (SELECT COUNT(*) FROM keys) \
+              FROM (SELECT 1 AS id) one LEFT JOIN audit_head h ON h.id = one.id LEFT JOIN audit a ON a.seq = h.size",
             &[],
-        )? {
-            Some(row) => {
-                let hash = row.bytes(1)?.try_into().map_err(|_| DbError::Shape("audit_head.hash is not 32 bytes".into()))?;
-                (row.int(0)?, hash, row.opt_int(2)?.unwrap_or(0), row.int(3)?)
-            }
-            None => (0, GENESIS, 0, 0),
-        };
-        let event_id = max_id(conn, "/* event_id_load */ SELECT MAX(id) FROM events")?;
-        let intent_id = max_id(conn, "/* intent_id_load */ SELECT MAX(id) FROM intents")?;
-        Ok(Self { size, hash, event_id, intent_id, at: Timestamp(at), began_at_size: size, keys })
+        )?;
+        let row = row.ok_or_else(|| DbError::Shape("one row joined to nothing is none".into()))?;
+        let hash = row.opt_bytes(3)?.map_or(Ok(GENESIS), |bytes| {
+            bytes.try_into().map_err(|_| DbError::Shape("audit_head.hash is not 32 bytes".into()))
+        })?;
+        let number = |column| Ok::<_, DbError>(row.opt_int(column)?.unwrap_or(0));
+        let (event_id, intent_id, size, at) = (number(0)?, number(1)?, number(2)?, Timestamp(number(4)?));
+        Ok(Self { size, hash, event_id, intent_id, at, began_at_size: size, keys: number(5)? })
     }
 
     /// Appends an event to the log and to the live stream. Returns its position.
@@ -64,13 +64,6 @@ impl Head {
         self.at = event.at_ms;
         Ok(seq)
     }
-}
-
-fn max_id(conn: &mut Conn, sql: &'static str) -> Result<i64, DbError> {
-    Ok(match conn.query_opt(sql, &[])? {
-        Some(row) => row.opt_int(0)?.unwrap_or(0),
-        None => 0,
-    })
 }
 
 /// Keep a checkpoint at least this often, in events…
@@ -121,13 +114,13 @@ impl Batch for ChainBatch {
             return Ok(());
         }
         let note = signed(&self.core.keys(), head.size, &head.hash);
-        conn.execute(
+        conn.send(
             "/* audit_head_store */ INSERT INTO audit_head (id, size, hash, note) VALUES (1, $1, $2, $3) \
              ON CONFLICT (id) DO UPDATE SET size = excluded.size, hash = excluded.hash, note = excluded.note",
             params![head.size, head.hash.as_slice(), note.as_str()],
         )?;
         if head.size - self.kept_at_size >= CHECKPOINT_EVERY || self.kept_at_size == 0 {
-            conn.execute(
+            conn.send(
                 "/* checkpoint_keep */ INSERT INTO checkpoints (size, at_ms, note) VALUES ($1, $2, $3) ON CONFLICT (size) DO NOTHING",
                 params![head.size, head.at.0, note.as_str()],
             )?;

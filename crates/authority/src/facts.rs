@@ -9,6 +9,7 @@ use portcullis_kernel::{
     id::WorkspaceId,
     refusal::Code,
     scope::Scopes,
+    secret::SecretValue,
     subject::{Principal, Standing},
     time::Timestamp,
     workspace::{AGENT_CREATES_PER_HOUR_MAX, relation},
@@ -19,12 +20,13 @@ use crate::{
     core::{Config, Core},
     db::{Conn, DbError},
     gate::Cx,
+    plaintext,
     refusal::Refusal,
     suppose,
     tables::{
         approvals,
         credentials::{self, CredentialRow},
-        operators, units, workspaces,
+        operators, policies, secrets, units, workspaces,
     },
 };
 
@@ -98,6 +100,30 @@ pub(crate) fn recheck(cx: &mut Cx<'_>, caller: &Caller) -> Result<(Standing, Sco
     }
     let standing = standing_of(cx.conn, &row, cx.core, cx.now)?;
     Ok((standing, row.scopes))
+}
+
+/// Asks ahead for what most decisions and effects look up, so that it is one round trip where there is one. Nothing rests
+/// on it: whoever needs a row asks for it, and who does not find it here asks the store.
+pub(crate) fn ahead(cx: &mut Cx<'_>, caller: &Caller, deed: &Deed, values: &[&SecretValue]) -> Result<(), DbError> {
+    let (conn, root) = (&mut *cx.conn, SecretScope::Workspace(cx.core.root));
+    if !conn.is_postgres() {
+        return Ok(());
+    }
+    if let Some(id) = caller.credential {
+        credentials::find_ahead(conn, id)?;
+    }
+    policies::revision_ahead(conn)?;
+    if let Target::Workspace(id) = deed.target() {
+        workspaces::find_ahead(conn, id)?;
+    }
+    // On the root it is mostly refused before anybody wants to know.
+    if let (Deed::SecretSet(set), [value]) = (deed, values)
+        && set.scope != root
+    {
+        plaintext::own_credential_ahead(conn, value)?;
+        secrets::find_with_digest_ahead(conn, set.scope, set.key.as_str())?;
+    }
+    Ok(())
 }
 
 /// Everything the decision is told. `with_ancestors` is for policies that speak of a subtree; the shipped ones do not.

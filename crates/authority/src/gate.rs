@@ -55,15 +55,21 @@ impl Cx<'_> {
         work: impl FnOnce(&mut Cx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let before = self.head.clone();
-        self.conn.batch("SAVEPOINT attempt")?;
+        let start = self.conn.savepoint()?;
         let result =
             work(&mut Cx { conn: self.conn, head: self.head, core: self.core, now: self.now, meta: self.meta });
-        if result.is_err() {
-            *self.head = before;
-            self.conn.batch("ROLLBACK TO SAVEPOINT attempt")?;
-        }
-        self.conn.batch("RELEASE SAVEPOINT attempt")?;
-        result
+        // What was sent and not waited for belongs to it: its failure is the failure of the attempt.
+        let failed = match result {
+            Ok(done) => match self.conn.release(start) {
+                Ok(()) => return Ok(done),
+                Err(error) => error.into(),
+            },
+            Err(failed) => failed,
+        };
+        *self.head = before;
+        self.conn.rollback_to(start)?;
+        self.conn.release(start)?;
+        Err(failed)
     }
 
     /// As [`Cx::attempt`] for work that only reads: there is nothing to undo, so only PostgreSQL needs the savepoint.
@@ -87,8 +93,9 @@ type Settled<T> = Result<Answer<T>, Refusal>;
 
 /// Runs one action through the door.
 pub(crate) fn run<A: Act>(cx: &mut Cx<'_>, caller: &Caller, action: A, cargo: A::Cargo) -> Ran<A::Done> {
-    let who = suppose::who(cx, caller)?;
     let deed: Deed = action.clone().into();
+    facts::ahead(cx, caller, &deed, &cargo.values())?;
+    let who = suppose::who(cx, caller)?;
     if !caller.supposed
         && let Some(answer) = replay::<A>(cx, caller, &deed, &cargo)?
     {

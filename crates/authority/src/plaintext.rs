@@ -139,6 +139,12 @@ pub(crate) fn shapes(values: &[&SecretValue]) -> Vec<ValueShape> {
     values.iter().map(|value| value.shape()).collect()
 }
 
+/// Asks ahead for what [`refuse_own_credential`] looks for first.
+pub(crate) fn own_credential_ahead(conn: &mut crate::db::Conn, value: &SecretValue) -> Result<(), crate::db::DbError> {
+    let hash = crate::vault::TokenHash::of_text(value.expose_secret().trim());
+    crate::tables::credentials::find_by_hash_ahead(conn, hash.0.as_slice())
+}
+
 /// Refuses a Portcullis credential that somebody pasted as a secret: minted tokens are delivered by the platform. The
 /// admin token may have any form, so the text is also compared with what its hash says.
 pub(crate) fn refuse_own_credential(cx: &mut crate::gate::Cx<'_>, value: &SecretValue) -> Result<(), Fault> {

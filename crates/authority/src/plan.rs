@@ -341,7 +341,7 @@ fn requester(cx: &mut Cx<'_>, row: &ApprovalRow) -> Result<Result<Caller, Code>,
     if credential.revoked_why.as_deref() == Some(credentials::BOOT_ENDED) {
         credential.revoked_at = None;
     }
-    match authn::caller_of(cx.conn, cx.core, credential, cx.now) {
+    match authn::caller_of(cx.conn, cx.core, &credential, cx.now) {
         Ok(caller) if caller.subject.principal == row.requester => Ok(Ok(caller)),
         Ok(_) => Ok(Err(Code::CredentialInvalid)),
         Err(refusal) => Ok(Err(refusal.code)),

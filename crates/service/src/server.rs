@@ -184,6 +184,7 @@ async fn work(app: App, mut stopped: watch::Receiver<bool>) {
         if let Err(refusal) = app.authority.tick().await {
             tracing::warn!(code = %refusal.code, detail = refusal.internal.as_deref().unwrap_or_default(), "the expiry worker failed; it will try again");
         }
+        app.metrics.sum_up();
         if pruned.elapsed() >= PRUNE {
             pruned = Instant::now();
             if let Err(refusal) = app.authority.prune().await {

@@ -32,8 +32,8 @@ pub const COMMANDS: &[Command] = &[
     Command { name: "ci", arguments: "", about: "what continuous integration runs: the same as `test`", run: ci::run },
     Command {
         name: "bench",
-        arguments: "[fleet|tools]",
-        about: "the numbers of docs/numbers.md, measured on this machine; takes some minutes",
+        arguments: "[core|durable|growth|compare|fleet|tools|console]… [--scale N] [--profile NAME]",
+        about: "the tables and plots of docs/numbers.md, measured on this machine; all of it takes an hour, --scale 10 less",
         run: bench::run,
     },
     Command {

@@ -3,7 +3,7 @@
 use portcullis_kernel::{deed::SecretSet, name::SecretKey, secret::SecretValue};
 use serde::{Deserialize, Serialize};
 
-use super::secret_write::{Put, prepare_put, put};
+use super::secret_write::{Put, prepare_put, put_on};
 use crate::{
     act::{Prepared, sealed::Act},
     caller::Caller,
@@ -33,7 +33,7 @@ impl Act for SecretSet {
     fn apply(
         permit: Permit<'_, '_, Self>,
         value: SecretValue,
-        _prepared: &Prepared,
+        prepared: &Prepared,
     ) -> Result<Spent<SecretSaved>, Fault> {
         permit.spend(|w, deed, _| {
             let new = Put {
@@ -46,7 +46,8 @@ impl Act for SecretSet {
                 reason: deed.reason.as_ref().map(|note| note.as_str()),
                 expires_at: deed.expires_at.map(|at| at.0),
             };
-            let version = put(w, &new, &value)?;
+            let base = prepared.pins.first().ok_or_else(|| Fault::Failed("nothing was prepared".to_owned()))?;
+            let version = put_on(w, base, &new, &value)?;
             Ok(SecretSaved { key: deed.key.clone(), version })
         })
     }

@@ -65,20 +65,14 @@ pub(crate) fn prepare_put(
 ) -> Result<Prepared, Fault> {
     check_key(scope, key)?;
     plaintext::refuse_own_credential(cx, value)?;
-    let row = secrets::find(cx.conn, scope, key.as_str())?;
+    let (row, stored) = secrets::find_with_digest(cx.conn, scope, key.as_str())?.unzip();
     check_base(base, row.as_ref())?;
     let counts = row.as_ref().is_some_and(|row| row.state != "deleted");
     if !counts && secrets::count(cx.conn, scope)? >= KEYS_PER_SCOPE_MAX as i64 {
         return Err(Fault::refused(Code::LimitReached, format!("a scope has at most {KEYS_PER_SCOPE_MAX} keys")));
     }
-    let active = row.as_ref().filter(|row| row.state == "live").and_then(|row| row.active);
-    let same = match active {
-        Some(version) => {
-            let digest = plaintext::digest(&cx.core.keys(), scope, key, value);
-            versions::digest(cx.conn, &scope.as_text(), key.as_str(), version)?.is_some_and(|stored| stored == digest)
-        }
-        None => false,
-    };
+    let stored = stored.flatten().filter(|_| row.as_ref().is_some_and(|row| row.state == "live"));
+    let same = stored.is_some_and(|stored| stored == plaintext::digest(&cx.core.keys(), scope, key, value));
     Ok(Prepared {
         pins: vec![pin(scope, key, row.as_ref())],
         agents_unaffected: same || !activate,
@@ -116,15 +110,20 @@ pub(crate) struct Put<'a> {
     pub(crate) expires_at: Option<i64>,
 }
 
-/// Seals a value and puts it as the next version; the only function that does. Returns the version.
+/// Puts a value as the next version of what is there now. Returns the version.
 pub(crate) fn put(w: &mut Writing<'_, '_>, new: &Put<'_>, value: &SecretValue) -> Result<i64, Fault> {
     let row = secrets::find(w.conn(), new.scope, new.key.as_str())?;
-    let base_version = row.as_ref().map_or(0, |row| row.latest);
+    put_on(w, &pin(new.scope, new.key, row.as_ref()), new, value)
+}
+
+/// Seals a value and puts it as the version after `base`, which is how the key stands; the only function that does. For
+/// whoever has looked in this transaction and changed nothing since. Returns the version.
+pub(crate) fn put_on(w: &mut Writing<'_, '_>, base: &Pin, new: &Put<'_>, value: &SecretValue) -> Result<i64, Fault> {
+    let base_version = base.latest;
     let version = base_version + 1;
     let sealed = plaintext::seal(w.core(), new.scope, new.key, version, value)?;
     let digest = plaintext::digest(&w.core().keys(), new.scope, new.key, value);
-    let active =
-        if new.activate { Some(version) } else { row.filter(|row| row.state == "live").and_then(|row| row.active) };
+    let active = if new.activate { Some(version) } else { base.active.filter(|_| base.state == "live") };
     secrets::put(
         w,
         &Pointers {

@@ -1,8 +1,8 @@
 //! One error for both engines. Its text names tables, constraints and codes, never the value of a parameter: errors
 //! reach logs, and a value may be a secret.
 
-use postgres::error::SqlState;
 use rusqlite::ErrorCode;
+use tokio_postgres::error::SqlState;
 
 /// Why a statement, a transaction or a connection failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -78,8 +78,8 @@ fn sqlite(failure: rusqlite::ffi::Error, message: String) -> DbError {
     }
 }
 
-impl From<postgres::Error> for DbError {
-    fn from(error: postgres::Error) -> Self {
+impl From<tokio_postgres::Error> for DbError {
+    fn from(error: tokio_postgres::Error) -> Self {
         let Some(answer) = error.as_db_error() else {
             // Not an answer of the server. A parameter of the wrong type is our bug; all else is the connection.
             return match error.to_string() {

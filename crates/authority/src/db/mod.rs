@@ -8,6 +8,7 @@ mod conn;
 mod error;
 mod files;
 mod job;
+mod levels;
 mod listen;
 mod migrate;
 mod open;

@@ -2,14 +2,19 @@
 
 use std::{
     collections::HashMap,
+    future::poll_fn,
     net::IpAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-use postgres::{
-    Client, Config, NoTls,
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    task::JoinHandle,
+};
+use tokio_postgres::{
+    AsyncMessage, Client, Config, Connection, NoTls,
     config::{Host, SslMode},
 };
 
@@ -104,38 +109,70 @@ impl Server {
         self.tls
     }
 
-    pub(super) fn connect(&self, role: Role) -> Result<Client, DbError> {
-        let mut client = if self.tls { self.config.connect(tls_verified()?) } else { self.config.connect(NoTls) }?;
+    /// Connects and brings the session into the state its role needs. The task is what drives the connection, and ends
+    /// with it.
+    pub(super) async fn connect(&self, role: Role) -> Result<(Client, JoinHandle<()>), DbError> {
+        self.connect_hearing(role, |_| ()).await
+    }
+
+    /// The same, and `heard` is called with the payload of whatever the server was asked to tell.
+    pub(super) async fn connect_hearing(
+        &self,
+        role: Role,
+        heard: impl FnMut(&str) + Send + 'static,
+    ) -> Result<(Client, JoinHandle<()>), DbError> {
+        let (client, connection) = if self.tls {
+            let (client, connection) = self.config.connect(tls_verified()?).await?;
+            (client, tokio::spawn(drive(connection, heard)))
+        } else {
+            let (client, connection) = self.config.connect(NoTls).await?;
+            (client, tokio::spawn(drive(connection, heard)))
+        };
         // Before our own settings, which would hide what the server does by itself.
-        let settings = settings(&mut client)?;
+        let settings = settings(&client).await?;
         check_settings(&settings)?;
         // `on` even where the server says `local` or `remote_write`; what is stronger than `on` stays.
         if settings.get("synchronous_commit").is_none_or(|mode| mode != "remote_apply") {
-            client.batch_execute("SET synchronous_commit = on")?;
+            client.batch_execute("SET synchronous_commit = on").await?;
         }
-        client.batch_execute(match role {
-            Role::Writer => {
-                "SET statement_timeout = '30s'; SET lock_timeout = '10s'; \
+        client
+            .batch_execute(match role {
+                Role::Writer => {
+                    "SET statement_timeout = '30s'; SET lock_timeout = '10s'; \
                  SET idle_in_transaction_session_timeout = '60s'"
-            }
-            Role::Reader => {
-                "SET default_transaction_read_only = on; SET statement_timeout = '15s'; SET lock_timeout = '5s'; \
+                }
+                Role::Reader => {
+                    "SET default_transaction_read_only = on; SET statement_timeout = '15s'; SET lock_timeout = '5s'; \
                  SET idle_in_transaction_session_timeout = '60s'"
-            }
-            Role::Heavy => {
-                "SET default_transaction_read_only = on; SET statement_timeout = '15min'; SET lock_timeout = '5s'; \
+                }
+                Role::Heavy => {
+                    "SET default_transaction_read_only = on; SET statement_timeout = '15min'; SET lock_timeout = '5s'; \
                  SET idle_in_transaction_session_timeout = '60s'"
-            }
-        })?;
-        Ok(client)
+                }
+            })
+            .await?;
+        Ok((client, connection))
     }
 }
 
-fn settings(client: &mut Client) -> Result<HashMap<String, String>, DbError> {
+/// Moves what is sent and received until the connection ends. Why it ended is said to whoever used it.
+async fn drive<S, T>(mut connection: Connection<S, T>, mut heard: impl FnMut(&str))
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
+        if let AsyncMessage::Notification(notification) = message {
+            heard(notification.payload());
+        }
+    }
+}
+
+async fn settings(client: &Client) -> Result<HashMap<String, String>, DbError> {
     let names = "SELECT name, setting FROM pg_settings WHERE name IN \
                  ('fsync', 'full_page_writes', 'synchronous_commit', 'server_version_num', 'server_encoding')";
     let mut settings = HashMap::new();
-    for row in client.query(names, &[])? {
+    for row in client.query(names, &[]).await? {
         settings.insert(row.try_get(0)?, row.try_get(1)?);
     }
     Ok(settings)

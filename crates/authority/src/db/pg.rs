@@ -1,27 +1,67 @@
-//! The PostgreSQL half of [`super::Conn`]. The driver blocks and runs its own small event loop, so none of this may
-//! run on a thread of the asynchronous runtime: the driver would panic there.
+//! The PostgreSQL half of [`super::Conn`]: statements in a pipeline.
+//!
+//! What nobody waits for is written to the connection and answered later; what somebody waits for brings all of that home.
+//! A round trip costs more than most statements, so their number is what a write costs (`docs/numbers.md`). The connection
+//! is driven by a small runtime of its own, on whichever thread asks, so none of this may run on a thread of the
+//! asynchronous runtime: it would panic there.
 
-use std::{collections::HashMap, error::Error, sync::Arc};
+use std::{
+    collections::{HashMap, VecDeque},
+    error::Error,
+    future::{Future, poll_fn},
+    pin::Pin,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
 
 use bytes::BytesMut;
-use postgres::{
+use futures_util::TryStreamExt;
+use tokio::{runtime::Runtime, task::JoinHandle};
+use tokio_postgres::{
     Client, Statement,
-    fallible_iterator::FallibleIterator,
     types::{FromSql, IsNull, ToSql, Type, to_sql_checked},
 };
 
 use super::{
     conn::{CommitError, StatementKey},
     error::DbError,
-    value::{Param, Row},
+    open::{Role, Server},
+    value::{Param, Row, Value},
 };
 
 /// Prepared statements kept per connection; on reaching it all are forgotten, which only costs time.
 const STATEMENTS_MAX: usize = 512;
+/// Statements on their way at the same time. More are waited for, so that neither side fills the other's buffers.
+const SENT_MAX: usize = 128;
+/// How long a farewell to the server may take.
+const FAREWELL_MAX: Duration = Duration::from_millis(500);
+
+type Answer<T> = Pin<Box<dyn Future<Output = Result<T, tokio_postgres::Error>> + Send>>;
 
 pub(super) struct Pg {
-    client: Client,
+    runtime: Runtime,
+    /// Nothing only while this is being dropped.
+    client: Option<Arc<Client>>,
+    /// Ends when the connection does.
+    connection: Option<JoinHandle<()>>,
     known: HashMap<StatementKey, Known>,
+    /// Sent and not answered, in this order.
+    sent: VecDeque<Answer<u64>>,
+    /// Asked and not wanted yet, in this order, after everything that was sent.
+    asked: VecDeque<Asked>,
+    /// Whether anything was sent since an answer was last waited for.
+    fresh: bool,
+    /// Round trips: waits for something that was sent since the one before.
+    waits: u64,
+    /// Questions that had been asked ahead.
+    answered: u64,
+}
+
+struct Asked {
+    key: StatementKey,
+    params: Vec<Value>,
+    answer: Answer<Vec<tokio_postgres::Row>>,
 }
 
 #[derive(Clone)]
@@ -31,14 +71,30 @@ struct Known {
 }
 
 impl Pg {
-    pub(super) fn new(client: Client) -> Self {
-        Self { client, known: HashMap::new() }
+    pub(super) fn open(server: &Server, role: Role) -> Result<Self, DbError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| DbError::Unavailable(format!("no event loop: {error}")))?;
+        let (client, connection) = runtime.block_on(server.connect(role))?;
+        Ok(Self {
+            runtime,
+            client: Some(Arc::new(client)),
+            connection: Some(connection),
+            known: HashMap::new(),
+            sent: VecDeque::new(),
+            asked: VecDeque::new(),
+            fresh: false,
+            waits: 0,
+            answered: 0,
+        })
+    }
+
+    fn client(&self) -> Result<Arc<Client>, DbError> {
+        self.client.as_ref().map(Arc::clone).ok_or_else(|| DbError::Unavailable("PostgreSQL: closed".to_owned()))
     }
 
     pub(super) fn execute(&mut self, sql: &'static str, params: &[Param<'_>]) -> Result<u64, DbError> {
-        let known = self.prepared(sql)?;
-        let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(|param| param as _).collect();
-        Ok(self.client.execute(&known.statement, &params)?)
+        let (client, known) = (self.client()?, self.prepared(sql)?);
+        Ok(self.ask(async { client.execute_raw(&known.statement, params).await })?)
     }
 
     pub(super) fn each(
@@ -47,30 +103,138 @@ impl Pg {
         params: &[Param<'_>],
         visit: &mut dyn FnMut(&mut Row) -> Result<(), DbError>,
     ) -> Result<(), DbError> {
-        let known = self.prepared(sql)?;
+        if let Some(rows) = self.answered(sql, params)? {
+            let known = self.prepared(sql)?;
+            let mut row = Row::of(Arc::clone(&known.columns));
+            return rows.iter().try_for_each(|found| {
+                fill(&mut row, found)?;
+                visit(&mut row)
+            });
+        }
+        let (client, known) = (self.client()?, self.prepared(sql)?);
         let mut row = Row::of(Arc::clone(&known.columns));
-        let mut rows = self.client.query_raw(&known.statement, params)?;
-        while let Some(found) = rows.next()? {
-            for (i, slot) in row.cells() {
-                slot.refill(found.try_get::<_, Param<'_>>(i)?);
-            }
+        // Pinned: it is not to be moved once it is read from.
+        let mut rows = Box::pin(self.ask(async { client.query_raw(&known.statement, params).await })?);
+        while let Some(found) = self.runtime.block_on(rows.try_next())? {
+            fill(&mut row, &found)?;
             visit(&mut row)?;
         }
         Ok(())
     }
 
-    pub(super) fn batch(&mut self, sql: &str) -> Result<(), DbError> {
-        Ok(self.client.batch_execute(sql)?)
+    /// Runs text of one or more statements and waits for it.
+    pub(super) fn script(&mut self, sql: &str) -> Result<(), DbError> {
+        let client = self.client()?;
+        Ok(self.ask(async { client.batch_execute(sql).await })?)
+    }
+
+    /// Sends a statement and does not wait for it.
+    pub(super) fn send(&mut self, sql: &'static str, params: &[Param<'_>]) -> Result<(), DbError> {
+        let (client, known) = (self.client()?, self.prepared(sql)?);
+        let params: Vec<Value> = params.iter().map(|param| param.to_value()).collect();
+        self.begin(Box::pin(
+            async move { client.execute_raw(&known.statement, params.iter().map(Value::as_param)).await },
+        ))
+    }
+
+    /// Sends words of the transaction and does not wait for them.
+    pub(super) fn post(&mut self, sql: &'static str) -> Result<(), DbError> {
+        let client = self.client()?;
+        self.begin(Box::pin(async move { client.batch_execute(sql).await.map(|()| 0) }))
+    }
+
+    /// Asks for rows that [`Pg::each`] will want.
+    pub(super) fn ahead(&mut self, sql: &'static str, params: &[Param<'_>]) -> Result<(), DbError> {
+        let (client, known) = (self.client()?, self.prepared(sql)?);
+        let params: Vec<Value> = params.iter().map(|param| param.to_value()).collect();
+        let given = params.clone();
+        let mut answer: Answer<Vec<tokio_postgres::Row>> = Box::pin(async move {
+            let rows = client.query_raw(&known.statement, given.iter().map(Value::as_param)).await?;
+            rows.try_collect().await
+        });
+        match self.first_poll(&mut answer) {
+            Poll::Pending => {
+                self.fresh = true;
+                self.asked.push_back(Asked { key: StatementKey::of(sql), params, answer });
+            }
+            // It could not even be sent; whoever wants the rows asks again and is told.
+            Poll::Ready(_) => {}
+        }
+        Ok(())
+    }
+
+    /// The rows that were asked for with this statement and these parameters, if they were.
+    fn answered(
+        &mut self,
+        sql: &'static str,
+        params: &[Param<'_>],
+    ) -> Result<Option<Vec<tokio_postgres::Row>>, DbError> {
+        let key = StatementKey::of(sql);
+        let same =
+            |asked: &Asked| asked.key == key && asked.params.iter().map(Value::as_param).eq(params.iter().copied());
+        match self.asked.iter().position(same).and_then(|at| self.asked.remove(at)) {
+            Some(Asked { answer, .. }) => {
+                self.answered += 1;
+                Ok(Some(self.wait(answer)?))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// What was asked and not wanted answers for nothing any more. Fails if one of them did, with which the transaction
+    /// has failed.
+    pub(super) fn forget_ahead(&mut self) -> Result<(), DbError> {
+        let mut outcome = Ok(());
+        while let Some(Asked { answer, .. }) = self.asked.pop_front() {
+            outcome = outcome.and(self.wait(answer).map(drop));
+        }
+        Ok(outcome?)
+    }
+
+    /// Waits for everything that was sent.
+    pub(super) fn settle(&mut self) -> Result<(), DbError> {
+        if self.sent.is_empty() {
+            return Ok(());
+        }
+        Ok(self.wait(async { Ok(()) })?)
+    }
+
+    /// What is on its way is answered to nobody: whoever says this undoes it.
+    pub(super) fn abandon(&mut self) {
+        self.sent.clear();
+        self.asked.clear();
+    }
+
+    /// Writes to the connection what was sent, without waiting for an answer.
+    pub(super) fn flush(&mut self) {
+        self.runtime.block_on(tokio::task::yield_now());
+    }
+
+    /// Whether the server has not hung up, as far as what has arrived here tells.
+    pub(super) fn is_alive(&self) -> bool {
+        // One turn to look at the socket, one for the connection to read from it, one to be told.
+        self.runtime.block_on(async {
+            for _ in 0..3 {
+                tokio::task::yield_now().await;
+            }
+        });
+        !self.is_closed()
+    }
+
+    /// Round trips, and questions that were answered without one of their own.
+    pub(super) fn traffic(&self) -> (u64, u64) {
+        (self.waits, self.answered)
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.client.is_closed()
+        self.client.as_ref().is_none_or(|client| client.is_closed())
     }
 
     pub(super) fn commit(&mut self) -> Result<(), CommitError> {
+        let client = self.client().map_err(CommitError::Failed)?;
         // COMMIT of a transaction in which a statement failed answers "ROLLBACK" and no error. SAVEPOINT in such a
         // transaction is an error, and one message with both stops there, so a lost commit cannot look like a success.
-        self.client.batch_execute("SAVEPOINT closing; COMMIT").map_err(|error| {
+        self.ask(async { client.batch_execute("SAVEPOINT closing; COMMIT").await }).map_err(|error| {
             let answered = error.code().is_some_and(|code| !matches!(code.code().get(..2), Some("08" | "57")));
             if answered { CommitError::Failed(error.into()) } else { CommitError::Unknown(error.into()) }
         })
@@ -84,12 +248,82 @@ impl Pg {
         if self.known.len() >= STATEMENTS_MAX {
             self.known.clear();
         }
-        let statement = self.client.prepare(sql)?;
+        let client = self.client()?;
+        let statement = self.ask(async { client.prepare(sql).await })?;
         let columns = statement.columns().iter().map(|column| column.name().to_owned()).collect();
         let known = Known { statement, columns };
         self.known.insert(key, known.clone());
         Ok(known)
     }
+
+    /// Sends something, unless it cannot even be put into words.
+    fn begin(&mut self, mut answer: Answer<u64>) -> Result<(), DbError> {
+        if self.sent.len() >= SENT_MAX {
+            self.settle()?;
+        }
+        match self.first_poll(&mut answer) {
+            Poll::Ready(done) => Ok(done.map(drop)?),
+            Poll::Pending => {
+                self.fresh = true;
+                self.sent.push_back(answer);
+                Ok(())
+            }
+        }
+    }
+
+    /// The first poll is what sends. Inside the runtime, where waking the connection is only a note to oneself.
+    fn first_poll<T>(&self, answer: &mut Answer<T>) -> Poll<Result<T, tokio_postgres::Error>> {
+        self.runtime.block_on(poll_fn(|context| Poll::Ready(answer.as_mut().poll(context))))
+    }
+
+    /// Sends something and waits for its answer.
+    fn ask<T>(
+        &mut self,
+        answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, tokio_postgres::Error> {
+        self.fresh = true;
+        self.wait(answer)
+    }
+
+    /// Waits for one answer and for everything sent before. The first error counts: after it the server refuses the rest
+    /// only because of it.
+    fn wait<T>(
+        &mut self,
+        answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, tokio_postgres::Error> {
+        self.waits += u64::from(std::mem::take(&mut self.fresh));
+        let sent = &mut self.sent;
+        self.runtime.block_on(async {
+            let outcome = answer.await;
+            let mut first = Ok(());
+            while let Some(earlier) = sent.pop_front() {
+                let earlier = earlier.await;
+                first = first.and(earlier.map(drop));
+            }
+            first.and(outcome)
+        })
+    }
+}
+
+impl Drop for Pg {
+    fn drop(&mut self) {
+        self.abandon();
+        // The last handle: the connection says farewell to the server and ends.
+        self.client = None;
+        let Some(connection) = self.connection.take() else { return };
+        // On a thread of another runtime nothing can be waited for; the socket is closed all the same.
+        if tokio::runtime::Handle::try_current().is_err() {
+            // A server that does not listen is not waited for.
+            let _ = self.runtime.block_on(async { tokio::time::timeout(FAREWELL_MAX, connection).await });
+        }
+    }
+}
+
+fn fill(row: &mut Row, found: &tokio_postgres::Row) -> Result<(), DbError> {
+    for (i, slot) in row.cells() {
+        slot.refill(found.try_get::<_, Param<'_>>(i)?);
+    }
+    Ok(())
 }
 
 /// Text types, integer types and bytes. Everything else (fractions, timestamps, JSON) is not used, because it does not

@@ -114,8 +114,7 @@ pub(super) fn in_snapshot<T, E: From<DbError>>(
     job: impl FnOnce(&mut Conn) -> Result<T, E>,
 ) -> Result<T, E> {
     let answer = catch_unwind(AssertUnwindSafe(|| job(conn))).unwrap_or_else(|_| Err(DbError::Panicked.into()));
-    // Nothing was written, so the end needs no success: COMMIT would only be a slower ROLLBACK.
-    let _ = conn.batch("ROLLBACK");
+    conn.end_snapshot();
     answer
 }
 

@@ -37,6 +37,16 @@ impl Value {
         }
     }
 
+    /// The same, borrowed.
+    pub(super) fn as_param(&self) -> Param<'_> {
+        match self {
+            Self::Null => Param::Null,
+            Self::Int(int) => Param::Int(*int),
+            Self::Text(text) => Param::Text(text),
+            Self::Bytes(bytes) => Param::Bytes(bytes),
+        }
+    }
+
     fn kind(&self) -> &'static str {
         match self {
             Self::Null => "null",
@@ -48,7 +58,7 @@ impl Value {
 }
 
 /// One parameter of a statement, borrowed. Its `Debug` shows the type only: parameters hold what must not be logged.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Param<'a> {
     /// SQL NULL, of whatever type the statement wants.
     Null,
@@ -58,6 +68,15 @@ pub enum Param<'a> {
     Text(&'a str),
     /// Raw bytes.
     Bytes(&'a [u8]),
+}
+
+impl Param<'_> {
+    /// The same, owned.
+    pub(super) fn to_value(self) -> Value {
+        let mut value = Value::Null;
+        value.refill(self);
+        value
+    }
 }
 
 impl From<i64> for Param<'_> {
@@ -118,17 +137,16 @@ pub struct Row {
 impl Row {
     /// An empty row of the given shape, to be filled cell by cell.
     pub(super) fn of(columns: Arc<[String]>) -> Self {
-        let values = vec![Value::Null; columns.len()];
-        Self { columns, values }
+        Self { columns, values: Vec::new() }
     }
 
-    /// Takes the cells out and leaves nulls: how a row is kept while the next one is read into the same place.
+    /// Takes the cells out: how a row is kept while the next one, if there is one, is read into the same place.
     pub(super) fn take(&mut self) -> Self {
-        let empty = vec![Value::Null; self.values.len()];
-        Self { columns: Arc::clone(&self.columns), values: std::mem::replace(&mut self.values, empty) }
+        Self { columns: Arc::clone(&self.columns), values: std::mem::take(&mut self.values) }
     }
 
     pub(super) fn cells(&mut self) -> impl Iterator<Item = (usize, &mut Value)> {
+        self.values.resize(self.columns.len(), Value::Null);
         self.values.iter_mut().enumerate()
     }
 

@@ -69,6 +69,10 @@ pub struct WriterStats {
     pub last_commit_failed: bool,
     /// Jobs or hooks that panicked.
     pub panics: u64,
+    /// Statements between the begin and the end of transactions, the commit included.
+    pub statements: u64,
+    /// How often one of them was waited for: round trips on PostgreSQL, none on SQLite.
+    pub waits: u64,
 }
 
 #[derive(Default)]
@@ -79,6 +83,8 @@ pub(super) struct Counters {
     pub(super) failed_commits: AtomicU64,
     pub(super) last_commit_failed: AtomicBool,
     pub(super) panics: AtomicU64,
+    pub(super) statements: AtomicU64,
+    pub(super) waits: AtomicU64,
 }
 
 /// A handle to the writer thread. Dropping it finishes the queue and waits for the thread.
@@ -165,6 +171,8 @@ impl<S: Clone + Send + 'static> Writer<S> {
             failed_commits: counters.failed_commits.load(Relaxed),
             last_commit_failed: counters.last_commit_failed.load(Relaxed),
             panics: counters.panics.load(Relaxed),
+            statements: counters.statements.load(Relaxed),
+            waits: counters.waits.load(Relaxed),
         }
     }
 

@@ -77,11 +77,15 @@ impl<B: Batch> Thread<B> {
         hit("writer.before_begin");
         let done = self.begin().and_then(|mut conn| {
             hit("writer.after_begin");
+            let before = conn.traffic();
             let work = AssertUnwindSafe(|| work(&mut conn, &mut self.batch, &self.counters, taken));
             let mut done = catch_unwind(work).unwrap_or_else(|_| {
                 self.counters.panics.fetch_add(1, Relaxed);
                 Err(WriterFault::Panicked)
             });
+            let after = conn.traffic();
+            self.counters.statements.fetch_add(after.statements - before.statements, Relaxed);
+            self.counters.waits.fetch_add(after.waits - before.waits, Relaxed);
             // Committed into files without a name is not stored.
             if matches!(done, Ok(Some(_)))
                 && let Err(error) = self.files.check()
@@ -182,19 +186,19 @@ fn one<S: Clone>(
     job: &mut dyn Job<S>,
     kept: &mut usize,
 ) -> Result<Option<WriterFault>, WriterFault> {
-    conn.batch("SAVEPOINT job")?;
+    let start = conn.savepoint()?;
     let before = state.clone();
     let ran = job.run(&mut Tx { conn, state });
     if !conn.in_transaction() {
         return Err(WriterFault::Unavailable("the engine gave up the transaction".into()));
     }
     let fault = match ran {
-        Ran::Kept => match conn.batch("RELEASE job") {
+        Ran::Kept => match conn.release(start) {
             Ok(()) => {
                 *kept += 1;
                 return Ok(None);
             }
-            // The job hid a failed statement and reported success; on PostgreSQL that cannot be released.
+            // The job hid a failed statement and reported success, or did not wait to see it fail.
             Err(error) => Some(error.into()),
         },
         Ran::Refused => None,
@@ -204,7 +208,7 @@ fn one<S: Clone>(
         }
     };
     *state = before;
-    conn.batch("ROLLBACK TO job")?;
-    conn.batch("RELEASE job")?;
+    conn.rollback_to(start)?;
+    conn.release(start)?;
     Ok(fault)
 }

@@ -78,22 +78,30 @@ fn read(row: &Row) -> Result<CredentialRow, DbError> {
     })
 }
 
+static FIND: &str = "/* credential_find */ SELECT id, kind, hint, name, principal_kind, principal_id, ancestors, workspace_id, scopes_json, unattended, \
+         created_at, created_by, expires_at, idle_ms, last_used_at, stepped_up_at, revoked_at, revoked_why FROM credentials WHERE id = $1";
+
 pub(crate) fn find(conn: &mut Conn, id: CredentialId) -> Result<Option<CredentialRow>, DbError> {
-    let row = conn.query_opt(
-        "/* credential_find */ SELECT id, kind, hint, name, principal_kind, principal_id, ancestors, workspace_id, scopes_json, unattended, \
-         created_at, created_by, expires_at, idle_ms, last_used_at, stepped_up_at, revoked_at, revoked_why FROM credentials WHERE id = $1",
-        params![id.to_string().as_str()],
-    )?;
+    let row = conn.query_opt(FIND, params![id.to_string().as_str()])?;
     row.as_ref().map(read).transpose()
 }
 
+/// Asks ahead for what [`find`] will want.
+pub(crate) fn find_ahead(conn: &mut Conn, id: CredentialId) -> Result<(), DbError> {
+    conn.ahead(FIND, params![id.to_string().as_str()])
+}
+
+static FIND_BY_HASH: &str = "/* credential_find_by_hash */ SELECT id, kind, hint, name, principal_kind, principal_id, ancestors, workspace_id, scopes_json, unattended, \
+         created_at, created_by, expires_at, idle_ms, last_used_at, stepped_up_at, revoked_at, revoked_why FROM credentials WHERE token_hash = $1";
+
 pub(crate) fn find_by_hash(conn: &mut Conn, hash: &[u8]) -> Result<Option<CredentialRow>, DbError> {
-    let row = conn.query_opt(
-        "/* credential_find_by_hash */ SELECT id, kind, hint, name, principal_kind, principal_id, ancestors, workspace_id, scopes_json, unattended, \
-         created_at, created_by, expires_at, idle_ms, last_used_at, stepped_up_at, revoked_at, revoked_why FROM credentials WHERE token_hash = $1",
-        params![hash],
-    )?;
+    let row = conn.query_opt(FIND_BY_HASH, params![hash])?;
     row.as_ref().map(read).transpose()
+}
+
+/// Asks ahead for what [`find_by_hash`] will want.
+pub(crate) fn find_by_hash_ahead(conn: &mut Conn, hash: &[u8]) -> Result<(), DbError> {
+    conn.ahead(FIND_BY_HASH, params![hash])
 }
 
 /// Tokens for listing: organisation tokens (`workspace` absent) or those of one workspace, newest first.

@@ -33,7 +33,7 @@ pub(crate) fn insert(conn: &mut Conn, id: i64, audit_id: i64, e: &Event) -> Resu
         "subject": {"kind": e.subject_kind, "id": e.subject_id},
     })
     .to_string();
-    conn.execute(
+    conn.send(
         "/* event_insert */ INSERT INTO events (id, at_ms, type, workspace_id, subject_kind, subject_id, payload) VALUES ($1, $2, $3, $4, $5, $6, $7)",
         params![
             id,
@@ -44,8 +44,7 @@ pub(crate) fn insert(conn: &mut Conn, id: i64, audit_id: i64, e: &Event) -> Resu
             e.subject_id.as_str(),
             payload.as_str()
         ],
-    )?;
-    Ok(())
+    )
 }
 
 /// Up to `limit` events after `after`.

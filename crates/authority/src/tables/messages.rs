@@ -122,13 +122,17 @@ pub(crate) fn before(
     rows.iter().map(read).collect()
 }
 
+static QUEUED: &str = "/* message_queued */ SELECT COUNT(*) FROM messages WHERE workspace_id = $1 AND state = 'queued'";
+
 /// How many messages wait for a workspace's agent.
 pub(crate) fn queued(conn: &mut Conn, workspace: WorkspaceId) -> Result<i64, DbError> {
-    let row = conn.query_opt(
-        "/* message_queued */ SELECT COUNT(*) FROM messages WHERE workspace_id = $1 AND state = 'queued'",
-        params![workspace.to_string().as_str()],
-    )?;
+    let row = conn.query_opt(QUEUED, params![workspace.to_string().as_str()])?;
     word(row, "messages count")?.int(0)
+}
+
+/// Asks ahead for what [`queued`] will want.
+pub(crate) fn queued_ahead(conn: &mut Conn, workspace: WorkspaceId) -> Result<(), DbError> {
+    conn.ahead(QUEUED, params![workspace.to_string().as_str()])
 }
 
 /// How many of those this sender sent.

@@ -37,8 +37,15 @@ pub enum PolicySource {
     Added,
 }
 
+static REVISION: &str = "/* policy_revision */ SELECT revision FROM policy_revision WHERE id = 1";
+
+/// Asks ahead for what [`revision`] will want.
+pub(crate) fn revision_ahead(conn: &mut Conn) -> Result<(), DbError> {
+    conn.ahead(REVISION, &[])
+}
+
 pub(crate) fn revision(conn: &mut Conn) -> Result<i64, DbError> {
-    match conn.query_opt("/* policy_revision */ SELECT revision FROM policy_revision WHERE id = 1", &[])? {
+    match conn.query_opt(REVISION, &[])? {
         Some(row) => row.int(0),
         None => Err(DbError::Shape("policy_revision has no row".into())),
     }

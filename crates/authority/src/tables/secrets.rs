@@ -36,6 +36,24 @@ fn read(row: &Row) -> Result<SecretRow, DbError> {
     })
 }
 
+static FIND_WITH_DIGEST: &str = "/* secret_find_with_digest */ SELECT s.scope, s.key, s.state, s.latest, s.active, s.description, s.created_at, \
+     s.updated_at, s.updated_by, v.digest FROM secrets s LEFT JOIN secret_versions v ON v.scope = s.scope AND v.key = s.key \
+     AND v.version = s.active AND v.destroyed_at IS NULL WHERE s.scope = $1 AND s.key = $2";
+
+/// A key, and the keyed digest of its active value if there is one.
+pub(crate) type WithDigest = (SecretRow, Option<Vec<u8>>);
+
+/// A key with the keyed digest of its active value; none when there is no such key.
+pub(crate) fn find_with_digest(conn: &mut Conn, scope: SecretScope, key: &str) -> Result<Option<WithDigest>, DbError> {
+    let row = conn.query_opt(FIND_WITH_DIGEST, params![scope.as_text().as_str(), key])?;
+    row.as_ref().map(|row| Ok((read(row)?, row.opt_bytes(9)?.map(<[u8]>::to_vec)))).transpose()
+}
+
+/// Asks ahead for what [`find_with_digest`] will want.
+pub(crate) fn find_with_digest_ahead(conn: &mut Conn, scope: SecretScope, key: &str) -> Result<(), DbError> {
+    conn.ahead(FIND_WITH_DIGEST, params![scope.as_text().as_str(), key])
+}
+
 pub(crate) fn find(conn: &mut Conn, scope: SecretScope, key: &str) -> Result<Option<SecretRow>, DbError> {
     let row = conn.query_opt(
         "/* secret_find */ SELECT scope, key, state, latest, active, description, created_at, updated_at, updated_by \
@@ -87,12 +105,11 @@ pub(crate) struct Pointers<'a> {
 /// Creates the row or moves its pointers. A description is kept unless a new one comes.
 pub(crate) fn put(w: &mut Writing<'_, '_>, p: &Pointers<'_>) -> Result<(), DbError> {
     let (now, by, audit_id) = (w.now().0, w.by(), w.because());
-    w.conn().execute(
+    w.conn().send(
         "/* secret_put */ INSERT INTO secrets (scope, key, state, latest, active, description, created_at, updated_at, updated_by, audit_id) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8, $9) ON CONFLICT (scope, key) DO UPDATE SET state = excluded.state, \
          latest = excluded.latest, active = excluded.active, description = COALESCE(excluded.description, secrets.description), \
          updated_at = excluded.updated_at, updated_by = excluded.updated_by, audit_id = excluded.audit_id",
         params![p.scope.as_text().as_str(), p.key, p.state, p.latest, p.active, p.description, now, by.as_str(), audit_id],
-    )?;
-    Ok(())
+    )
 }

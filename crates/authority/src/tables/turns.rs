@@ -44,14 +44,18 @@ pub(crate) fn find(conn: &mut Conn, id: TurnId) -> Result<Option<TurnRow>, DbErr
     row.as_ref().map(read).transpose()
 }
 
+static RUNNING: &str = "/* turn_running */ SELECT id, workspace_id, boot_id, message_id, state, started_at, ended_at FROM turns \
+     WHERE workspace_id = $1 AND state = 'running'";
+
 /// The turn of a workspace that is running.
 pub(crate) fn running(conn: &mut Conn, workspace: WorkspaceId) -> Result<Option<TurnRow>, DbError> {
-    let row = conn.query_opt(
-        "/* turn_running */ SELECT id, workspace_id, boot_id, message_id, state, started_at, ended_at FROM turns \
-         WHERE workspace_id = $1 AND state = 'running'",
-        params![workspace.to_string().as_str()],
-    )?;
+    let row = conn.query_opt(RUNNING, params![workspace.to_string().as_str()])?;
     row.as_ref().map(read).transpose()
+}
+
+/// Asks ahead for what [`running`] will want.
+pub(crate) fn running_ahead(conn: &mut Conn, workspace: WorkspaceId) -> Result<(), DbError> {
+    conn.ahead(RUNNING, params![workspace.to_string().as_str()])
 }
 
 /// Every turn that is running.

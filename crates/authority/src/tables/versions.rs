@@ -111,7 +111,7 @@ pub(crate) fn insert(w: &mut Writing<'_, '_>, v: &NewVersion<'_>) -> Result<(), 
     let (now, by, audit_id) = (w.now().0, w.by(), w.because());
     let approval = w.approved().map(|approved| (approved.id.to_string(), approved.by.clone()));
     let (approval_id, approved_by) = approval.map_or((None, None), |(id, by)| (Some(id), Some(by)));
-    w.conn().execute(
+    w.conn().send(
         "/* version_insert */ INSERT INTO secret_versions (scope, key, version, sealed, key_id, digest, delivery, origin, base_version, \
          created_at, created_by, approval_id, approved_by, reason, expires_at, audit_id) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
@@ -133,8 +133,7 @@ pub(crate) fn insert(w: &mut Writing<'_, '_>, v: &NewVersion<'_>) -> Result<(), 
             v.expires_at,
             audit_id,
         ],
-    )?;
-    Ok(())
+    )
 }
 
 /// Erases ciphertext and digest of one version, or of all. Returns the versions erased.

@@ -76,14 +76,18 @@ fn read(row: &Row) -> Result<WorkspaceRow, DbError> {
     })
 }
 
+static FIND: &str = "/* workspace_find */ SELECT id, name, role, kind, parent_id, runtime, status, desired_state, desired_generation, \
+         observed_generation, created_at, updated_at, status_reason, apply_generation, drain_since, force_boot, asked_approval, slot FROM workspaces WHERE id = $1 AND status <> 'removed'";
+
 /// A workspace that is not removed.
 pub(crate) fn find(conn: &mut Conn, id: WorkspaceId) -> Result<Option<WorkspaceRow>, DbError> {
-    let row = conn.query_opt(
-        "/* workspace_find */ SELECT id, name, role, kind, parent_id, runtime, status, desired_state, desired_generation, \
-         observed_generation, created_at, updated_at, status_reason, apply_generation, drain_since, force_boot, asked_approval, slot FROM workspaces WHERE id = $1 AND status <> 'removed'",
-        params![id.to_string().as_str()],
-    )?;
+    let row = conn.query_opt(FIND, params![id.to_string().as_str()])?;
     row.as_ref().map(read).transpose()
+}
+
+/// Asks ahead for what [`find`] will want.
+pub(crate) fn find_ahead(conn: &mut Conn, id: WorkspaceId) -> Result<(), DbError> {
+    conn.ahead(FIND, params![id.to_string().as_str()])
 }
 
 /// All workspaces that are not removed, the root first, then by age.
@@ -246,24 +250,20 @@ pub(crate) fn intend(w: &mut Writing<'_, '_>, consequence: &Consequence) -> Resu
     let Some(workspace) = consequence.workspace() else { return Ok(()) };
     let (now, audit_id, id) = (w.now().0, w.because(), workspace.to_string());
     // An agent that changes something of its own must not reset what counts its crashes.
-    if w.by() != Principal::Agent(workspace).to_string() {
-        w.conn().execute(
-            "/* workspace_forgive */ UPDATE workspaces SET crashes_since = $2 WHERE id = $1",
-            params![id.as_str(), now],
-        )?;
-    }
-    let row = w.conn().query_opt(
-        "/* workspace_raise */ UPDATE workspaces SET desired_generation = desired_generation + 1, updated_at = $2 WHERE id = $1 RETURNING desired_generation",
-        params![id.as_str(), now],
+    let forgiven = (w.by() != Principal::Agent(workspace).to_string()).then_some(now);
+    w.conn().send(
+        "/* workspace_raise */ UPDATE workspaces SET desired_generation = desired_generation + 1, updated_at = $2, \
+         crashes_since = COALESCE($3, crashes_since) WHERE id = $1",
+        params![id.as_str(), now, forgiven],
     )?;
-    let generation = word(row, "workspace")?.int(0)?;
     w.cx().head.intent_id += 1;
     let intent = w.cx().head.intent_id;
-    w.conn().execute(
-        "/* intent_insert */ INSERT INTO intents (id, workspace_id, generation, effect, audit_id, created_at) VALUES ($1, $2, $3, $4, $5, $6)",
-        params![intent, id.as_str(), generation, effect, audit_id, now],
-    )?;
-    Ok(())
+    // Without such a workspace there is no generation, which the schema does not allow.
+    w.conn().send(
+        "/* intent_insert */ INSERT INTO intents (id, workspace_id, generation, effect, audit_id, created_at) \
+         VALUES ($1, $2, (SELECT desired_generation FROM workspaces WHERE id = $2), $3, $4, $5)",
+        params![intent, id.as_str(), effect, audit_id, now],
+    )
 }
 
 /// Lets the root, or any workspace, be restarted for everything up to the intent that this deed is about to leave.

@@ -216,6 +216,9 @@ pub(crate) fn workspace_list(conn: &mut Conn, caller: &Caller) -> Result<Vec<Wor
 pub(crate) fn workspace_get(conn: &mut Conn, caller: &Caller, id: WorkspaceId) -> Result<WorkspaceView, Refusal> {
     need(caller, Scope::WorkspacesRead)?;
     in_sight(caller, id)?;
+    workspaces::find_ahead(conn, id)?;
+    turns::running_ahead(conn, id)?;
+    messages::queued_ahead(conn, id)?;
     let row = require(conn, id)?;
     let turn = turns::running(conn, id)?;
     let queued = messages::queued(conn, id)?;

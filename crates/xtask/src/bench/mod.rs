@@ -1,7 +1,13 @@
 //! Benchmarks from outside: the release binary, a real load generator, everything durable.
 
+pub mod compare;
 pub mod console;
+pub mod durable;
 pub mod fleet;
+pub mod growth;
+mod http;
+pub mod plot;
+pub mod report;
 mod server;
 pub mod tools;
 
@@ -26,6 +32,7 @@ pub struct Load {
 /// One run.
 #[derive(Clone, Copy)]
 pub struct Measured {
+    pub requests: f64,
     pub per_second: f64,
     pub p50_ms: f64,
     pub p99_ms: f64,
@@ -36,10 +43,22 @@ pub fn run(server: &Server, load: Load, seconds: u32, seed: usize) -> Result<Mea
     let script = server.dir().join("load.lua");
     std::fs::write(&script, include_str!("load.lua")).map_err(|error| error.to_string())?;
     let (token, workspaces) = server.target(load.kind);
+    aim(&script, &server.url(), load, (token, &workspaces), seconds, seed)
+}
+
+/// Runs wrk with its script against anything that answers.
+pub fn aim(
+    script: &Path,
+    url: &str,
+    load: Load,
+    (token, workspaces): (&str, &str),
+    seconds: u32,
+    seed: usize,
+) -> Result<Measured, String> {
     let mut command = Command::new("wrk");
-    command.args(["-t", "1", "-c", &load.connections.to_string(), "-d", &format!("{seconds}s"), "-s"]).arg(&script);
-    command.arg(server.url());
-    for (name, value) in [("BENCH_KIND", load.kind), ("BENCH_TOKEN", token), ("BENCH_WORKSPACES", &workspaces)] {
+    command.args(["-t", "1", "-c", &load.connections.to_string(), "-d", &format!("{seconds}s"), "-s"]).arg(script);
+    command.arg(url);
+    for (name, value) in [("BENCH_KIND", load.kind), ("BENCH_TOKEN", token), ("BENCH_WORKSPACES", workspaces)] {
         command.env(name, value);
     }
     command.env("BENCH_STATUS", load.status.to_string()).env("BENCH_SEED", seed.to_string());
@@ -53,7 +72,7 @@ pub fn run(server: &Server, load: Load, seconds: u32, seed: usize) -> Result<Mea
     if errors > 0.0 {
         return Err(format!("{}: {errors} of {requests} answers were not {}", load.name, load.status));
     }
-    Ok(Measured { per_second: requests / micros * 1e6, p50_ms: p50 / 1e3, p99_ms: p99 / 1e3 })
+    Ok(Measured { requests, per_second: requests / micros * 1e6, p50_ms: p50 / 1e3, p99_ms: p99 / 1e3 })
 }
 
 /// The median of each figure on its own.
@@ -63,6 +82,7 @@ pub fn median(mut runs: Vec<Measured>) -> Option<Measured> {
         runs.get(runs.len() / 2).map(figure)
     };
     Some(Measured {
+        requests: middle(|m| m.requests)?,
         per_second: middle(|m| m.per_second)?,
         p50_ms: middle(|m| m.p50_ms)?,
         p99_ms: middle(|m| m.p99_ms)?,

@@ -8,8 +8,11 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::Scratch;
+use super::http::Http;
 use crate::step;
 
+const EMAIL: &str = "owner@example.org";
+const PASSWORD: &str = "a password for a benchmark";
 const ADMIN_TOKEN: &str = "the-admin-token-of-a-benchmark";
 const WORKSPACES: usize = 20;
 /// Longest time a server may take to become ready before the run is given up.
@@ -23,15 +26,16 @@ pub struct Server {
     service_token: String,
     root: String,
     workspaces: Vec<String>,
+    serve: Command,
     /// From the start of the process to the first ready answer.
     pub ready_ms: f64,
 }
 
-/// Builds the release binary and says where it is.
-pub fn binary() -> Result<PathBuf, String> {
-    step::succeed(step::cargo().args(["build", "--release", "--package", "portcullis"]))?;
+/// Builds the binary with this profile and says where it is.
+pub fn binary(profile: &str) -> Result<PathBuf, String> {
+    step::succeed(step::cargo().args(["build", "--profile", profile, "--package", "portcullis"]))?;
     let dir = step::environment("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
-    Ok(dir.join("release/portcullis"))
+    Ok(dir.join(profile).join("portcullis"))
 }
 
 impl Server {
@@ -49,20 +53,43 @@ impl Server {
         agents: usize,
         more: &str,
     ) -> Result<Self, String> {
+        Self::launch(binary, name, database_url, agents, more, None)
+    }
+
+    /// On SQLite and under `strace`, which counts into this file how often it syncs.
+    pub fn traced(binary: &Path, name: &str, counted: &Path) -> Result<Self, String> {
+        Self::launch(binary, name, None, 0, "", Some(counted))
+    }
+
+    fn launch(
+        binary: &Path,
+        name: &str,
+        database_url: Option<&str>,
+        agents: usize,
+        more: &str,
+        counted: Option<&Path>,
+    ) -> Result<Self, String> {
         let scratch = Scratch::new(name)?;
         let data = scratch.path().join("data");
         let password = scratch.path().join("password");
-        std::fs::write(&password, "a password for a benchmark").map_err(|error| error.to_string())?;
+        std::fs::write(&password, PASSWORD).map_err(|error| error.to_string())?;
         std::fs::set_permissions(&password, std::fs::Permissions::from_mode(0o600))
             .map_err(|error| error.to_string())?;
         // Once before: what is measured is the start of an installation that exists.
         let mut create = command(binary, scratch.path(), database_url);
-        create.args(["operator", "create", "--email", "owner@example.org", "--role", "owner"]);
+        create.args(["operator", "create", "--email", EMAIL, "--role", "owner"]);
         step::succeed(create.arg("--data").arg(&data).arg("--password-file").arg(&password).stdout(Stdio::null()))?;
 
         let address = free_address()?;
         let log = std::fs::File::create(scratch.path().join("log")).map_err(|error| error.to_string())?;
-        let mut serve = command(binary, scratch.path(), database_url);
+        let mut serve = match counted {
+            None => command(binary, scratch.path(), database_url),
+            Some(file) => {
+                let mut strace = command(Path::new("strace"), scratch.path(), database_url);
+                strace.args(["-f", "--seccomp-bpf", "-c", "-e", "trace=fsync,fdatasync", "-o"]).arg(file).arg(binary);
+                strace
+            }
+        };
         serve.args(["serve", "--listen", &address, "--data"]).arg(&data).stdout(Stdio::null()).stderr(log);
         let mut text = more.to_owned();
         if agents == 0 {
@@ -78,10 +105,10 @@ impl Server {
         std::fs::write(&config, text).map_err(|error| error.to_string())?;
         serve.arg("--config").arg(config);
         serve.env("PORTCULLIS_ADMIN_TOKEN", ADMIN_TOKEN);
-        let began = Instant::now();
         let child = serve.spawn().map_err(|error| step::cannot_run(&serve, &error))?;
         let mut server = Self {
             child,
+            serve,
             scratch,
             address,
             service_token: String::new(),
@@ -89,13 +116,7 @@ impl Server {
             workspaces: Vec::new(),
             ready_ms: 0.0,
         };
-        while !server.ready() {
-            if began.elapsed() > READY_MAX {
-                return Err("the server did not become ready".to_owned());
-            }
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        server.ready_ms = began.elapsed().as_secs_f64() * 1e3;
+        server.until_ready()?;
         server.set_up(binary, &password, database_url, if agents == 0 { WORKSPACES } else { agents })?;
         Ok(server)
     }
@@ -121,7 +142,7 @@ impl Server {
                 .map_err(|_| format!("{words:?}: {text}{}", String::from_utf8_lossy(&output.stderr)))
         };
         let text = |value: &serde_json::Value, name: &str| value[name].as_str().unwrap_or_default().to_owned();
-        cli(&["login", "--email", "owner@example.org"])?;
+        cli(&["login", "--email", EMAIL])?;
         self.service_token = text(&cli(&["token", "mint", "bench", "--unattended"])?, "auth_token");
         let list = cli(&["workspace", "list"])?;
         self.root = list.as_array().and_then(|all| all.first()).map(|root| text(root, "id")).unwrap_or_default();
@@ -132,6 +153,39 @@ impl Server {
             return Err("the server could not be set up".to_owned());
         }
         Ok(())
+    }
+
+    fn until_ready(&mut self) -> Result<(), String> {
+        let began = Instant::now();
+        while !self.ready() {
+            if began.elapsed() > READY_MAX {
+                return Err("the server did not become ready".to_owned());
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        self.ready_ms = began.elapsed().as_secs_f64() * 1e3;
+        Ok(())
+    }
+
+    /// Kills it as nothing can be caught, and says once it is gone.
+    pub fn kill(&mut self) -> Result<(), String> {
+        self.child.kill().and_then(|()| self.child.wait()).map(drop).map_err(|error| error.to_string())
+    }
+
+    /// Starts it again on what it left.
+    pub fn start_again(&mut self) -> Result<(), String> {
+        self.child = self.serve.spawn().map_err(|error| step::cannot_run(&self.serve, &error))?;
+        self.until_ready()
+    }
+
+    /// The owner, stepped up.
+    pub fn owner(&self) -> Result<Http, String> {
+        Http::session(&self.url(), EMAIL, PASSWORD)
+    }
+
+    /// The workspaces to aim at.
+    pub fn workspaces(&self) -> &[String] {
+        &self.workspaces
     }
 
     fn ready(&self) -> bool {
@@ -213,7 +267,12 @@ impl Server {
 
     /// Asks it to stop and waits; the directory stays until this value is dropped.
     pub fn stop(&mut self) -> Result<(), String> {
-        step::succeed(Command::new("kill").arg(self.child.id().to_string()))?;
+        // Under `strace` it is the child that has to be asked.
+        let id = self.child.id();
+        let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+        let traced = self.serve.get_program() == "strace";
+        let asked = if traced { children.trim().to_owned() } else { id.to_string() };
+        step::succeed(Command::new("kill").arg(asked))?;
         self.child.wait().map(drop).map_err(|error| error.to_string())
     }
 }
@@ -235,7 +294,7 @@ fn command(binary: &Path, home: &Path, database_url: Option<&str>) -> Command {
     command
 }
 
-fn free_address() -> Result<String, String> {
+pub(super) fn free_address() -> Result<String, String> {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).map_err(|error| error.to_string())?;
     listener.local_addr().map(|address| address.to_string()).map_err(|error| error.to_string())
 }

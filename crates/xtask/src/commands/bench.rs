@@ -1,9 +1,14 @@
-//! `bench`: the numbers of the design, measured from outside on this machine, as a table for `docs/numbers.md`.
+//! `bench`: the numbers of the design, measured from outside on this machine, into `docs/numbers.md`.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use crate::bench::{Load, Measured, Server, binary, ensure_wrk, median, run as load};
+use crate::bench::plot::Bars;
+use crate::bench::report::{draw, publish};
+use crate::bench::{
+    Load, Measured, Server, binary, compare, console, durable, ensure_wrk, fleet, growth, median, run as load, tools,
+};
 use crate::{browser, postgres, step};
 
 const RUNS: usize = 5;
@@ -18,32 +23,67 @@ const LOADS: [Load; 4] = [
     Load { name: "metadata read, 64 clients", kind: "read", status: 200, connections: 64 },
 ];
 
+/// The head of most tables.
+const HEAD: [&str; 2] = ["| what | engine | median | p50 | p99 |", "|---|---|--:|--:|--:|"];
+
+/// A part that can be run alone; all of them in this order is `bench` without a name.
+const PARTS: [(&str, fn(&Options) -> Result<(), String>); 7] = [
+    ("core", core),
+    ("durable", durable),
+    ("growth", growth),
+    ("compare", compare),
+    ("fleet", fleet),
+    ("tools", tools),
+    ("console", console),
+];
+
+/// How to run.
+struct Options {
+    /// The largest sizes are divided by this.
+    scale: usize,
+    profile: String,
+}
+
 pub fn run(arguments: &[String]) -> Result<(), String> {
-    match arguments {
-        [] => {}
-        [only] if only == "fleet" => {
-            let binary = step::announce("release build", binary)?;
-            crate::bench::fleet::run(&binary)?.iter().for_each(|row| step::say(row));
-            return Ok(());
+    let mut options = Options { scale: 1, profile: "release".to_owned() };
+    let mut wanted = Vec::new();
+    let mut words = arguments.iter();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--scale" => {
+                let number = words.next().and_then(|number| number.parse().ok()).filter(|number| *number > 0);
+                options.scale = number.ok_or("`--scale` wants a number above 0")?;
+            }
+            "--profile" => options.profile = words.next().ok_or("`--profile` wants `release` or `dist`")?.clone(),
+            name => match PARTS.iter().find(|(known, _)| *known == name) {
+                Some(part) => wanted.push(part),
+                None => return Err(format!("there is no part `{name}`; the parts are {}", names())),
+            },
         }
-        [only] if only == "tools" => {
-            step::announce("wrk", ensure_wrk)?;
-            let binary = step::announce("release build", binary)?;
-            crate::bench::tools::run(&binary)?.iter().for_each(|row| step::say(row));
-            return Ok(());
-        }
-        [only] if only == "console" => {
-            step::announce("browser", browser::ensure)?;
-            crate::bench::console::run()?.lines().for_each(step::say);
-            return Ok(());
-        }
-        _ => return Err("takes no argument, or `fleet`, `tools` or `console` for that part alone".to_owned()),
     }
+    let all = wanted.is_empty();
+    let parts: Vec<_> = if all { PARTS.iter().collect() } else { wanted };
+    parts.into_iter().try_for_each(|(name, part)| step::announce(name, || part(&options)))
+}
+
+fn names() -> String {
+    PARTS.map(|(name, _)| name).join(", ")
+}
+
+fn built(options: &Options) -> Result<std::path::PathBuf, String> {
     step::announce("wrk", ensure_wrk)?;
+    step::announce("build", || binary(&options.profile))
+}
+
+fn table(head: &[&str], rows: Vec<String>) -> Vec<String> {
+    head.iter().map(|line| (*line).to_owned()).chain(rows).collect()
+}
+
+fn core(options: &Options) -> Result<(), String> {
     let postgres = step::announce("postgresql", postgres::ensure)?;
     let cluster = step::announce("throw-away cluster", || postgres::Cluster::start(&postgres))?;
-    let binary = step::announce("release build", binary)?;
-    let mut rows = Vec::new();
+    let binary = built(options)?;
+    let (mut rows, mut bars) = (Vec::new(), Vec::new());
     for (engine, url) in [("SQLite", None), ("PostgreSQL", Some(cluster.url()))] {
         let mut server = Server::start(&binary, engine, url, 0)?;
         std::thread::sleep(IDLE);
@@ -60,6 +100,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
             let m = median(runs).ok_or("no runs")?;
             let (name, rate) = (each.name, m.per_second);
             rows.push(format!("| {name} | {engine} | {rate:.0}/s | {:.2} ms | {:.2} ms |", m.p50_ms, m.p99_ms));
+            bars.push((format!("{engine}: {name}"), rate, usize::from(url.is_some())));
         }
         rows.push(format!("| memory after the load | {engine} | {:.1} MiB | | |", server.resident_mib()?));
         server.stop()?;
@@ -68,16 +109,48 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
         }
     }
     rows.extend(decisions()?);
-    rows.extend(crate::bench::fleet::run(&binary)?);
-    rows.extend(crate::bench::tools::run(&binary)?);
-    step::say("\n| what | engine | median | p50 | p99 |\n|---|---|--:|--:|--:|");
-    for row in rows {
-        step::say(&row);
-    }
-    Ok(())
+    draw("core", &Bars { title: format!("Requests a second, {} profile", options.profile), bars }.svg())?;
+    publish(&format!("core {}", options.profile), &table(&HEAD, rows))
 }
 
-fn verify(binary: &std::path::Path, server: &Server) -> Result<String, String> {
+fn durable(options: &Options) -> Result<(), String> {
+    let postgres = step::announce("postgresql", postgres::ensure)?;
+    let cluster = step::announce("throw-away cluster", || postgres::Cluster::start(&postgres))?;
+    let binary = built(options)?;
+    let rows = durable::run(&binary, &postgres, cluster.url())?;
+    publish("durable", &table(&HEAD, rows))
+}
+
+fn growth(options: &Options) -> Result<(), String> {
+    let (rows, plot) = growth::run(&built(options)?, options.scale)?;
+    draw("growth", &plot.svg())?;
+    let mut lines = table(&growth::HEAD, rows);
+    if options.scale > 1 {
+        lines.push(format!("\nThe largest sizes were left out: run with `--scale {}`.", options.scale));
+    }
+    publish("growth", &lines)
+}
+
+fn compare(options: &Options) -> Result<(), String> {
+    let (rows, bars) = compare::run(&built(options)?)?;
+    draw("compare", &Bars { title: "Requests a second, 100 keys of 1,000 bytes, 32 clients".to_owned(), bars }.svg())?;
+    publish("compare", &table(&compare::HEAD, rows))
+}
+
+fn fleet(options: &Options) -> Result<(), String> {
+    publish("fleet", &table(&HEAD, fleet::run(&built(options)?)?))
+}
+
+fn tools(options: &Options) -> Result<(), String> {
+    publish("tools", &table(&HEAD, tools::run(&built(options)?)?))
+}
+
+fn console(_: &Options) -> Result<(), String> {
+    step::announce("browser", browser::ensure)?;
+    publish("console", &table(&HEAD, console::run()?.lines().map(str::to_owned).collect()))
+}
+
+fn verify(binary: &Path, server: &Server) -> Result<String, String> {
     let mut took = Vec::new();
     let mut entries = 0.0;
     for _ in 0..RUNS {

@@ -1,5 +1,5 @@
 use super::super::{
-    MIGRATIONS, MigrateError,
+    Conn, MIGRATIONS, MigrateError,
     migrate::Migration,
     testkit::{TestDb, databases},
 };

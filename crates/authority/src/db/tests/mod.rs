@@ -3,6 +3,7 @@
 mod conn;
 mod migrate;
 mod open;
+mod pipeline;
 mod reader;
 mod writer;
 mod writer_faults;
