@@ -29,6 +29,13 @@ impl Bells {
         self.lock().iter().filter(|(id, _)| !ids.contains(id)).for_each(|(_, bell)| bell.notify_one());
     }
 
+    /// Wakes the task of one, if there is one.
+    pub(super) fn ring(&self, id: WorkspaceId) {
+        if let Some(bell) = self.lock().get(&id) {
+            bell.notify_one();
+        }
+    }
+
     /// The bell for a new task, or `None` where there is a task already, which is woken if it is to `ring`.
     pub(super) fn hang(self: &Arc<Self>, id: WorkspaceId, ring: bool) -> Option<Bell> {
         let mut bells = self.lock();

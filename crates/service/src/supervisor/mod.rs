@@ -183,6 +183,9 @@ async fn look(shared: &Arc<Shared>, hearsay: &mut Hearsay) -> Result<Vec<Workspa
     if shared.authority.has_company() {
         for one in hearsay.news(shared.authority.relayed().await?) {
             shared.live.heard_elsewhere(one.workspace, one.boot, one.troubled);
+            if one.troubled {
+                shared.bells.ring(one.workspace);
+            }
         }
     }
     for id in shared.authority.external_units().await? {
