@@ -28,6 +28,8 @@ trap stop EXIT
 mkdir -p /etc/docker /run/docker /run/containerd /opt/containerd
 cat >"$dir/engine" <<END
 #!/bin/sh
+# Nobody here waits for an engine that was killed: it would seem to run still.
+rm -f "$dir/pid" "$dir/exec/containerd/containerd.pid"
 exec env -i PATH="$PATH" dockerd --data-root "$dir/data" --exec-root "$dir/exec" --pidfile "$dir/pid" -H "unix://$dir/socket" \
     --storage-driver vfs --bridge none --iptables=false --ip-forward=false --ip-masq=false --userland-proxy=false \
     --exec-opt native.cgroupdriver=cgroupfs --cgroup-parent "/$name" --group root </dev/null >>"$dir/log" 2>&1
