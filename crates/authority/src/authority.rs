@@ -243,8 +243,9 @@ impl Authority {
         let caller_inside = caller.clone();
         let answer = self.write(meta, move |cx| gate::run(cx, &caller_inside, action, cargo)).await?;
         if let (Err(refusal), Some(credential)) = (&answer, caller.credential) {
-            let until = self.now().plus_ms(self.0.core.config.refusal_cache_ms);
-            self.0.refusals.keep(credential, &deed, refusal, until);
+            let now = self.now();
+            let during = now..now.plus_ms(self.0.core.config.refusal_cache_ms);
+            self.0.refusals.keep(credential, &deed, refusal, during);
         }
         answer
     }

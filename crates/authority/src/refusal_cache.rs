@@ -3,6 +3,7 @@
 
 use std::{
     collections::HashMap,
+    ops::Range,
     sync::{Mutex, PoisonError},
 };
 
@@ -26,7 +27,8 @@ struct Question {
 
 struct Answered {
     refusal: Refusal,
-    until: Timestamp,
+    /// Both ends: a clock that is set back ends it as well, or the window were as long as the jump.
+    during: Range<Timestamp>,
     repeats: u64,
 }
 
@@ -56,14 +58,14 @@ impl RefusalCache {
         if entries.is_empty() {
             return None;
         }
-        let known = entries.get_mut(&question(credential, deed)?).filter(|known| now < known.until)?;
+        let known = entries.get_mut(&question(credential, deed)?).filter(|known| known.during.contains(&now))?;
         known.repeats += 1;
         let repeats = known.repeats;
         Some(known.refusal.clone().with("repeated", repeats))
     }
 
     /// Remembers a refusal, if it is one that only another request could change.
-    pub(crate) fn keep(&self, credential: CredentialId, deed: &Deed, refusal: &Refusal, until: Timestamp) {
+    pub(crate) fn keep(&self, credential: CredentialId, deed: &Deed, refusal: &Refusal, during: Range<Timestamp>) {
         let structural = refusal.code.class() == DeniedClass::Structural && refusal.audit_id.is_some();
         let by_rule = matches!(
             refusal.code,
@@ -75,7 +77,7 @@ impl RefusalCache {
         let Some(question) = question(credential, deed) else { return };
         let mut entries = self.entries();
         if entries.len() < ENTRIES_MAX {
-            entries.entry(question).or_insert(Answered { refusal: refusal.clone(), until, repeats: 0 });
+            entries.entry(question).or_insert(Answered { refusal: refusal.clone(), during, repeats: 0 });
         }
     }
 
@@ -83,7 +85,7 @@ impl RefusalCache {
     pub(crate) fn flush(&self, now: Timestamp) -> Vec<Repeated> {
         let mut over = Vec::new();
         self.entries().retain(|question, answered| {
-            if now < answered.until {
+            if answered.during.contains(&now) {
                 return true;
             }
             if answered.repeats > 0 {

@@ -350,8 +350,9 @@ fn policy_error(reason: &str) -> Denial {
 fn fact_denial(subject: &Subject, deed: &Deed, gap: &FactGap) -> Denial {
     let (code, reason) = match (&subject.principal, gap) {
         (Principal::Operator(_) | Principal::System(_), FactGap::Absent | FactGap::Hidden) => match deed.target() {
-            Target::Workspace(_) => (Code::WorkspaceNotFound, "workspace_not_found"),
-            Target::Organisation | Target::Token(_) | Target::Approval(_) => (Code::NotFound, "not_found"),
+            // What spans workspaces is aimed at the organisation, which is always there: one of the workspaces is not.
+            Target::Workspace(_) | Target::Organisation => (Code::WorkspaceNotFound, "workspace_not_found"),
+            Target::Token(_) | Target::Approval(_) => (Code::NotFound, "not_found"),
         },
         (Principal::Operator(_) | Principal::System(_), FactGap::Unreadable(_)) => {
             (Code::FactUnavailable, "fact_unavailable")

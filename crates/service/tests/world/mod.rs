@@ -34,7 +34,37 @@ pub struct World {
     pub url: String,
     hand: Arc<AtomicI64>,
     running: Option<Running>,
+    bare: Option<Bare>,
     owner: Actor,
+}
+
+/// The real routes behind a real listener and nothing beside them: no worker looks at the clock every half second.
+pub struct Bare {
+    pub url: String,
+    end: tokio::sync::oneshot::Sender<()>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Bare {
+    pub async fn start(authority: Authority) -> Self {
+        let rates = Rates { calls_per_s: NonZeroU32::MAX, refusals_per_min: NonZeroU32::MAX };
+        let app = App::new(authority, Settings { secure_cookies: false, version: "test", public_url: None, rates });
+        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let (end, ended) = tokio::sync::oneshot::channel::<()>();
+        let task = tokio::spawn(async move {
+            let ended = async { drop(ended.await) };
+            let router = portcullis_service::router(app);
+            axum::serve(listener, router).with_graceful_shutdown(ended).await.expect("it is served");
+        });
+        Self { url, end, task }
+    }
+
+    pub async fn stop(self) {
+        // Whoever waits for it is there until the next line.
+        let _ = self.end.send(());
+        self.task.await.expect("the server ends");
+    }
 }
 
 /// Whoever sends requests: a credential and where to.
@@ -219,7 +249,7 @@ impl World {
         let url = format!("http://{}", running.address);
         let client = reqwest::Client::builder().build().expect("a client");
         let nobody = Actor { client, url: url.clone(), headers: Vec::new() };
-        let mut world = Self { db, authority, url, hand, running: Some(running), owner: nobody.clone() };
+        let mut world = Self { db, authority, url, hand, running: Some(running), bare: None, owner: nobody.clone() };
         world.create_operator("owner@example.org", Role::Owner, &[]).await;
         world.owner = world.log_in("owner@example.org").await;
         world
@@ -347,6 +377,11 @@ impl World {
         self.hand.fetch_add(ms, Ordering::SeqCst);
     }
 
+    /// The hand of the clock, for whoever moves it while others ask, and for another server of the same organisation.
+    pub fn hand(&self) -> Arc<AtomicI64> {
+        Arc::clone(&self.hand)
+    }
+
     /// Desired generation of a workspace.
     pub async fn generation(&self, workspace: &str) -> i64 {
         let state = self.owner.get(&format!("/workspaces/{workspace}")).await;
@@ -382,10 +417,20 @@ impl World {
         }
     }
 
+    /// Goes on without the worker: for tests that move the clock and look at what has *not* been done about it yet.
+    pub async fn without_worker(&mut self) {
+        self.shut_down().await;
+        let bare = Bare::start(self.authority.clone()).await;
+        self.url.clone_from(&bare.url);
+        self.owner = self.owner.at(&bare.url);
+        self.bare = Some(bare);
+    }
+
     /// Stops the server and closes the organisation, which stays in the database.
     pub async fn stop(mut self) -> TestDb {
-        if let Some(running) = self.running.take() {
-            running.shutdown().await;
+        self.shut_down().await;
+        if let Some(bare) = self.bare.take() {
+            bare.stop().await;
         }
         let Self { db, authority, .. } = self;
         tokio::task::spawn_blocking(move || drop(authority)).await.expect("the writer ends");
