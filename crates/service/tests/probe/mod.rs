@@ -410,11 +410,11 @@ pub fn dump(db: &TestDb) -> BTreeMap<String, Vec<String>> {
     tables.into_iter().zip(rows).collect()
 }
 
-/// As [`dump`], without what a refusal may leave behind (the log, its head, its projection) and when a credential was
-/// last used, which is written by a timer of its own.
+/// As [`dump`], without what a refusal may leave behind (the log, its head, its projection; a challenge is spent whatever
+/// was answered) and when a credential was last used, which is written by a timer of its own.
 pub fn state(db: &TestDb) -> BTreeMap<String, Vec<String>> {
     let mut state = dump(db);
-    for table in ["audit", "audit_head", "checkpoints", "events", "credentials"] {
+    for table in ["audit", "audit_head", "challenges", "checkpoints", "events", "credentials"] {
         assert!(state.remove(table).is_some(), "no table `{table}`");
     }
     let credentials = "SELECT id || ' ' || kind || ' ' || expires_at || ' ' || COALESCE(revoked_at, 0) || ' ' || \
