@@ -50,7 +50,7 @@ impl Identity {
         file.read_to_string(&mut text).map_err(cannot)?;
         let server = match text.trim() {
             "" => {
-                let server = ServerId::from_uuid(vault::uuid_v7(Clock::System.now().0));
+                let server = ServerId::from_uuid(vault::uuid_v7(Clock::default().now().0));
                 file.write_all(format!("{server}\n").as_bytes()).and_then(|()| file.sync_all()).map_err(cannot)?;
                 server
             }

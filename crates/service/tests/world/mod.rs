@@ -16,7 +16,7 @@ use portcullis_authority::{
     AdminToken, Answer as Answered, Authority, Config, Meta, Opening, clock::Clock, testkit_db::TestDb,
 };
 use portcullis_kernel::{deed::OperatorCreate, id::WorkspaceId, operator::Role};
-use portcullis_service::{App, Rates, Running, Settings};
+use portcullis_service::{App, Connections, Rates, Running, Settings};
 use reqwest::{Method, header::HeaderMap};
 use serde_json::{Value, json};
 
@@ -48,7 +48,9 @@ pub struct Bare {
 impl Bare {
     pub async fn start(authority: Authority) -> Self {
         let rates = Rates { calls_per_s: NonZeroU32::MAX, refusals_per_min: NonZeroU32::MAX };
-        let app = App::new(authority, Settings { secure_cookies: false, version: "test", public_url: None, rates });
+        let connections = Connections::default();
+        let settings = Settings { secure_cookies: false, version: "test", public_url: None, rates, connections };
+        let app = App::new(authority, settings);
         let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let (end, ended) = tokio::sync::oneshot::channel::<()>();
@@ -266,7 +268,8 @@ impl World {
             clock: Clock::fixed(BEGINNING_MS).0,
         })
         .expect("the organisation opens");
-        let settings = Settings { secure_cookies: false, version: "test", public_url: None, rates: Rates::default() };
+        let (rates, connections) = (Rates::default(), Connections::default());
+        let settings = Settings { secure_cookies: false, version: "test", public_url: None, rates, connections };
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let running = portcullis_service::start(App::new(authority, settings), listen).await.expect("it starts");
         let url = format!("http://{}", running.address);

@@ -26,8 +26,11 @@ const fn pair(name: &'static str, own: &'static str, other: &'static str) -> [Lo
     [Load { name, kind: own, status: 2, connections: 32 }, Load { name, kind: other, status: 2, connections: 32 }]
 }
 
+/// Rows of a table, and bars of the rates: name, height and series.
+type Compared = (Vec<String>, Vec<(String, f64, usize)>);
+
 /// What was measured: rows, and bars of the rates.
-pub fn run(binary: &Path) -> Result<(Vec<String>, Vec<(String, f64, usize)>), String> {
+pub fn run(binary: &Path) -> Result<Compared, String> {
     let rival = step::announce("RustyVault", installed)?;
     let rival = Rival::start(&rival)?;
     let mut server = Server::start(binary, "compare", None, 0)?;

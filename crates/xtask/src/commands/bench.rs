@@ -26,8 +26,11 @@ const LOADS: [Load; 4] = [
 /// The head of most tables.
 const HEAD: [&str; 2] = ["| what | engine | median | p50 | p99 |", "|---|---|--:|--:|--:|"];
 
-/// A part that can be run alone; all of them in this order is `bench` without a name.
-const PARTS: [(&str, fn(&Options) -> Result<(), String>); 7] = [
+/// A part that can be run alone.
+type Part = (&'static str, fn(&Options) -> Result<(), String>);
+
+/// All of them in this order is `bench` without a name.
+const PARTS: [Part; 7] = [
     ("core", core),
     ("durable", durable),
     ("growth", growth),
