@@ -16,7 +16,7 @@ use std::{
 use kit::{
     ADMIN, Actor, Server,
     faults::{Client, until},
-    runtime, serve, want,
+    runtime, serve,
 };
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use portcullis_authority::testkit_db::TestDb;

@@ -92,13 +92,6 @@ impl Fleet {
         fs::write(&self.config, format!("{text}\n[server]\n{server}\n")).expect("a configuration");
     }
 
-    /// SIGTERM, and the end.
-    pub fn stop_server(&mut self) {
-        if let Some(server) = self.server.take() {
-            server.stop();
-        }
-    }
-
     /// Sends the server a signal.
     pub fn signal_server(&self, signal: Signal) {
         kill(Pid::from_raw(i32::try_from(self.server_pid()).expect("a small number")), signal).expect("a signal");

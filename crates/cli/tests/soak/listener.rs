@@ -23,7 +23,7 @@ pub async fn listen(load: Arc<Load>) {
         let mut text = String::new();
         // A silent stream must not keep the end of the soak waiting.
         while let Ok(Ok(Some(bytes))) = tokio::time::timeout(Duration::from_secs(15), answer.chunk()).await {
-            text.push_str(std::str::from_utf8(&bytes).expect("whole characters"));
+            text.push_str(std::str::from_utf8(&bytes).unwrap());
             while let Some((event, rest)) = text.split_once("\n\n") {
                 last = load.heard(event, last);
                 text = rest.to_owned();

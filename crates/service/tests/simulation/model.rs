@@ -197,7 +197,9 @@ impl Model {
     fn give(&mut self, name: &str, subject: Subject, bound: Option<Label>, expires: i64) -> &mut Credential {
         let given =
             Credential { subject, lineage: vec![], bound, wide: false, expires, revoked: false, stepped_up: None };
-        self.credentials.entry(name.to_owned()).insert_entry(given).into_mut()
+        let place = self.credentials.entry(name.to_owned()).or_insert_with(|| given.clone());
+        *place = given;
+        place
     }
 
     /// The time of whatever is done now.
@@ -497,10 +499,8 @@ impl Model {
                     return Err((409, "ALREADY_VOTED"));
                 }
             }
-            Act::Withdraw { ask } => {
-                if self.asks[self.ask(*ask).ok_or((404, "NOT_FOUND"))?].state != "pending" {
-                    return Err((409, "APPROVAL_NOT_PENDING"));
-                }
+            Act::Withdraw { ask } if self.asks[self.ask(*ask).ok_or((404, "NOT_FOUND"))?].state != "pending" => {
+                return Err((409, "APPROVAL_NOT_PENDING"));
             }
             // A token never carries more than its minter.
             Act::Mint { place: Place::Org, .. } => {

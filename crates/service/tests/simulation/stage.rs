@@ -28,6 +28,9 @@ pub type Observed = BTreeMap<String, Value>;
 
 type Headers = Vec<(String, String)>;
 
+/// Method, path, headers and body.
+type Asked = (Method, String, Vec<(&'static str, String)>, Option<Value>);
+
 /// What a step was answered: `None` if the server went away before it had answered.
 pub type Seen = Option<Reply>;
 
@@ -170,7 +173,7 @@ impl Stage {
     }
 
     /// The request that a step is. `None`: what it speaks of was never made here.
-    fn request(&self, act: &Act) -> Option<(Method, String, Vec<(&'static str, String)>, Option<Value>)> {
+    fn request(&self, act: &Act) -> Option<Asked> {
         let at = |place: Place| match place {
             Place::Org => Some("/settings/secrets".to_owned()),
             Place::Space(space) => Some(format!("/workspaces/{}/secrets", self.spaces.get(&space)?)),
