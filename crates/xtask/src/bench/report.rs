@@ -14,12 +14,13 @@ pub fn publish(section: &str, lines: &[String]) -> Result<(), String> {
     std::fs::write(PAGE, page).map_err(|error| format!("{PAGE}: {error}"))
 }
 
-/// Writes a plot of a section.
-pub fn draw(name: &str, svg: &str) -> Result<(), String> {
+/// Writes a plot of a section, and says which lines show it: a page has no link to a plot that was never drawn.
+pub fn draw(name: &str, about: &str, svg: &str) -> Result<Vec<String>, String> {
     let path = Path::new("docs/numbers").join(format!("{name}.svg"));
     std::fs::create_dir_all("docs/numbers")
         .and_then(|()| std::fs::write(&path, svg))
-        .map_err(|error| format!("{}: {error}", path.display()))
+        .map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(vec![String::new(), format!("![{about}](numbers/{name}.svg)")])
 }
 
 fn replaced(page: &str, section: &str, lines: &[String]) -> Result<String, String> {

@@ -112,8 +112,10 @@ fn core(options: &Options) -> Result<(), String> {
         }
     }
     rows.extend(decisions()?);
-    draw("core", &Bars { title: format!("Requests a second, {} profile", options.profile), bars }.svg())?;
-    publish(&format!("core {}", options.profile), &table(&HEAD, rows))
+    let title = format!("Requests a second, {} profile", options.profile);
+    let name = format!("core-{}", options.profile);
+    let plot = draw(&name, &title, &Bars { title: title.clone(), bars }.svg())?;
+    publish(&format!("core {}", options.profile), &[table(&HEAD, rows), plot].concat())
 }
 
 fn durable(options: &Options) -> Result<(), String> {
@@ -126,18 +128,19 @@ fn durable(options: &Options) -> Result<(), String> {
 
 fn growth(options: &Options) -> Result<(), String> {
     let (rows, plot) = growth::run(&built(options)?, options.scale)?;
-    draw("growth", &plot.svg())?;
+    let plot = draw("growth", "Rates beside the rates at the smallest size", &plot.svg())?;
     let mut lines = table(&growth::HEAD, rows);
     if options.scale > 1 {
         lines.push(format!("\nThe largest sizes were left out: run with `--scale {}`.", options.scale));
     }
-    publish("growth", &lines)
+    publish("growth", &[lines, plot].concat())
 }
 
 fn compare(options: &Options) -> Result<(), String> {
     let (rows, bars) = compare::run(&built(options)?)?;
-    draw("compare", &Bars { title: "Requests a second, 100 keys of 1,000 bytes, 32 clients".to_owned(), bars }.svg())?;
-    publish("compare", &table(&compare::HEAD, rows))
+    let title = "Requests a second, 100 keys of 1,000 bytes, 32 clients";
+    let plot = draw("compare", title, &Bars { title: title.to_owned(), bars }.svg())?;
+    publish("compare", &[table(&compare::HEAD, rows), plot].concat())
 }
 
 fn fleet(options: &Options) -> Result<(), String> {
