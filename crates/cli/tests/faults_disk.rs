@@ -2,8 +2,6 @@
 //! The rules are in docs/faults.md: refused within one request, said in `/ready`, nothing acknowledged lost, recovered
 //! without help.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
-
 mod kit;
 
 use std::{
