@@ -90,8 +90,9 @@ async fn swarm(data: Option<&Path>) -> Option<Result<String, String>> {
     let needed = settings.config.runtimes.values().any(|runtime| runtime.kind == RuntimeKind::Swarm);
     let engine = settings.agents.engine.display().to_string();
     match managing(&settings.agents.engine).await {
-        Ok(Managing { manages: true, nodes, ready }) if !settings.config.reached_from_afar => Some(Err(format!(
-            "`{engine}` manages a swarm of {nodes} nodes, {ready} ready, which do not reach this server; set `agents.url`"
+        // Somebody else's, perhaps: no agent can be on it.
+        Ok(Managing { manages: true, nodes, .. }) if !settings.config.reached_from_afar => Some(Ok(format!(
+            "`{engine}` manages a swarm of {nodes} nodes, unused: they do not reach this server without `agents.url`"
         ))),
         Ok(Managing { manages: true, nodes, ready }) if ready == nodes => {
             Some(Ok(format!("`{engine}` manages a swarm of {nodes} nodes, all ready")))

@@ -88,8 +88,11 @@ fn an_agent_is_where_it_is_placed_and_moves_after_its_turn() {
     let third = fleet.next_boot(&id, &second);
     fleet.settled(&id);
     assert_eq!(secrets_of(&nodes, &third), 4);
-    let log = fleet.get(&format!("/workspaces/{id}/logs"));
-    assert!(text(&log, "text").contains("agent: "), "{log}");
+    // It comes from the other machine, a moment later.
+    fleet.until("its log is there", || {
+        let log = fleet.get(&format!("/workspaces/{id}/logs"));
+        text(&log, "text").contains("agent: ").then_some(())
+    });
 
     // A server that is killed and comes back finds it where it is.
     let mut fleet = fleet;

@@ -166,3 +166,32 @@ async fn an_image_that_no_node_has_is_a_reason_and_an_engine_without_a_swarm_is_
         assert!(!managing.manages);
     }
 }
+
+#[test]
+fn the_doctor_says_whether_a_swarm_stands() {
+    if !nodes::possible() {
+        return;
+    }
+    let nodes = nodes();
+    let home = std::env::temp_dir().join(format!("pts-{}", unit().boot));
+    std::fs::create_dir_all(&home).expect("a directory");
+    let says = |engine: &Path, more: &str| {
+        let text = format!("[agents]\nengine = {engine:?}\n{more}");
+        std::fs::write(home.join("portcullis.toml"), text).expect("a configuration");
+        let mut doctor = std::process::Command::new(env!("CARGO_BIN_EXE_portcullis"));
+        doctor.env_clear().env("HOME", &home).args(["--json", "doctor", "--data"]).arg(&home);
+        let said = doctor.output().expect("it runs");
+        let said: serde_json::Value = serde_json::from_slice(&said.stdout).expect("JSON");
+        let found = said["findings"].as_array().expect("findings").iter().find(|found| found["what"] == "swarm");
+        found.map(|found| (found["good"] == true, found["detail"].as_str().unwrap_or_default().to_owned()))
+    };
+    let needed = "url = \"http://192.0.2.1\"\n[agents.runtimes.far]\nkind = \"swarm\"\nimage = \"x\"\n";
+    let (good, detail) = says(&nodes.manager.socket, needed).expect("a finding");
+    assert!(good && detail.ends_with("1 nodes, all ready"), "{detail}");
+    let (good, detail) = says(&nodes.manager.socket, "").expect("a finding");
+    assert!(good && detail.contains("agents.url"), "{detail}");
+    let (good, detail) = says(&home.join("nowhere"), needed).expect("a finding");
+    assert!(!good, "{detail}");
+    assert_eq!(says(&home.join("nowhere"), ""), None, "no swarm, and none needed");
+    std::fs::remove_dir_all(&home).expect("removed");
+}
