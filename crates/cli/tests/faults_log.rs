@@ -16,8 +16,10 @@ use nix::{
 };
 use portcullis_authority::testkit_db::TestDb;
 
-/// Far more lines than a pipe holds.
-const REQUESTS: usize = 1_500;
+/// More lines than a pipe and the queue before it hold.
+const REQUESTS: usize = 6_000;
+/// So many ask at once.
+const CLIENTS: usize = 8;
 
 struct Serving {
     child: Child,
@@ -40,9 +42,17 @@ impl Serving {
     }
 
     async fn serves(&self) {
-        let admin = Actor::bearer(ADMIN);
-        for _ in 0..REQUESTS {
-            want(200, admin.get(&self.url, "/workspaces").await);
+        let mut asking = tokio::task::JoinSet::new();
+        for _ in 0..CLIENTS {
+            let (admin, url) = (Actor::bearer(ADMIN), self.url.clone());
+            asking.spawn(async move {
+                for _ in 0..REQUESTS / CLIENTS {
+                    want(200, admin.get(&url, "/workspaces").await);
+                }
+            });
+        }
+        while let Some(done) = asking.join_next().await {
+            done.unwrap();
         }
         let metrics =
             reqwest::Client::new().get(format!("{}/metrics", self.url)).bearer_auth(ADMIN).send().await.unwrap();

@@ -28,8 +28,8 @@ use tokio::{
 
 /// A client may keep its place this long before it is asked to give it up.
 const COURTESY: Duration = Duration::from_secs(1);
-/// How long a place that is given up may take to be free.
-const GIVE_UP_WAIT: Duration = Duration::from_secs(1);
+/// How long a place that is given up may take to be free. Nobody else is let in meanwhile.
+const GIVE_UP_WAIT: Duration = Duration::from_millis(200);
 /// How long a client that is refused may take to ask and to read why.
 const REFUSAL_WAIT: Duration = Duration::from_secs(2);
 /// Clients that are told at the same time that they are refused; further ones are only hung up on.
@@ -87,6 +87,11 @@ impl Turn {
     /// The client waits for the server from now on.
     pub(crate) fn server(&self) {
         self.since.store(0, Relaxed);
+    }
+
+    /// Whether the server waits for the client.
+    pub(crate) fn is_clients(&self) -> bool {
+        self.since.load(Relaxed) != 0
     }
 
     /// Resolves when the place is wanted for somebody else.

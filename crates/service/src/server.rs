@@ -154,10 +154,23 @@ async fn accept(app: App, listener: TcpListener, mut stopped: watch::Receiver<bo
             .serve_connection(TokioIo::new(stream), service);
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
-            tokio::select! {
-                // A client that went away is no event.
-                _ = connection => {}
-                () = guest.turn.wanted() => {}
+            let mut connection = std::pin::pin!(connection);
+            loop {
+                tokio::select! {
+                    // A client that went away is no event.
+                    _ = &mut connection => return,
+                    () = guest.turn.wanted() => {}
+                }
+                // It may have asked meanwhile, and only this server have been too slow to read it: then it is served.
+                tokio::task::yield_now().await;
+                tokio::select! {
+                    biased;
+                    _ = &mut connection => return,
+                    () = std::future::ready(()) => {}
+                }
+                if guest.turn.is_clients() {
+                    return;
+                }
             }
         });
     }
