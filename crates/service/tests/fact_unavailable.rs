@@ -66,7 +66,7 @@ fn an_id_nobody_knows_is_refused_with_the_code_of_the_guard_that_could_not_be_ch
 }
 
 /// Every table: which checks of readiness must say that it is gone, and whether no write can do without it.
-const TABLES: [(&str, &[&str], bool); 22] = [
+const TABLES: [(&str, &[&str], bool); 24] = [
     ("credentials", &["store", "writer"], true),
     ("audit", &["store", "audit", "writer"], true),
     ("audit_head", &["store", "audit", "writer"], true),
@@ -89,6 +89,8 @@ const TABLES: [(&str, &[&str], bool); 22] = [
     ("turns", &["store", "writer"], false),
     ("messages", &["store", "writer"], false),
     ("passkeys", &["store", "writer"], false),
+    ("challenges", &["store", "writer"], false),
+    ("servers", &["store", "writer"], false),
 ];
 
 fn gone(world: &World, table: &str) {

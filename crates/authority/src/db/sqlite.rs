@@ -191,7 +191,8 @@ fn is_whole(path: &Path) -> Result<(), DbError> {
             let bytes = number(&header, 28) * if page == 1 { 65_536 } else { page };
             number(&header, 24) == number(&header, 92) && length < bytes
         }
-        Err(_) => true,
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => true,
+        Err(error) => return Err(unreadable(error)),
     };
     if cut {
         return Err(DbError::Config(format!(
