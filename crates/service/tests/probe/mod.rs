@@ -411,15 +411,23 @@ pub fn dump(db: &TestDb) -> BTreeMap<String, Vec<String>> {
 }
 
 /// As [`dump`], without what a refusal may leave behind (the log, its head, its projection; a challenge is spent whatever
-/// was answered) and when a credential was last used, which is written by a timer of its own.
+/// was answered), when a credential was last used, and how often another server than its supervisor has heard an agent:
+/// both are written by a timer of their own.
 pub fn state(db: &TestDb) -> BTreeMap<String, Vec<String>> {
     let mut state = dump(db);
-    for table in ["audit", "audit_head", "challenges", "checkpoints", "events", "credentials"] {
+    for table in ["audit", "audit_head", "challenges", "checkpoints", "events", "credentials", "runs"] {
         assert!(state.remove(table).is_some(), "no table `{table}`");
     }
     let credentials = "SELECT id || ' ' || kind || ' ' || expires_at || ' ' || COALESCE(revoked_at, 0) || ' ' || \
                        COALESCE(stepped_up_at, 0) || ' ' || scopes_json FROM credentials ORDER BY id";
     state.insert("credentials".to_owned(), db.texts(credentials));
+    let runs = "SELECT boot_id || ' ' || workspace_id || ' ' || generation || ' ' || kind || ' ' || state || ' ' || credential_id || \
+                ' ' || spec || ' ' || variables_token || ' ' || files_token || ' ' || versions || ' ' || context || ' ' || why || ' ' || \
+                started_at || ' ' || COALESCE(registered_at, 0) || ' ' || wants_handoff || ' ' || COALESCE(handoff, '') || ' ' || \
+                COALESCE(pulled_at, 0) || ' ' || COALESCE(lease_expires_at, 0) || ' ' || COALESCE(ended_at, 0) || ' ' || crash || ' ' || \
+                hopeless || ' ' || COALESCE(cause, '') || ' ' || COALESCE(exit_code, 0) || ' ' || COALESCE(exit_signal, 0) || ' ' || \
+                COALESCE(detail, '') || ' ' || audit_id || ' ' || COALESCE(place, '') FROM runs ORDER BY boot_id";
+    state.insert("runs".to_owned(), db.texts(runs));
     state
 }
 
