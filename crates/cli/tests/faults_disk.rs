@@ -12,7 +12,7 @@ use std::{
 
 use kit::{
     Server,
-    faults::{Client, Disk, OWNER, Shim, until, verify},
+    faults::{Client, Disk, OWNER, Shim, survives_a_kill, until, verify},
     portcullis, ran, runtime, serve,
 };
 use portcullis_authority::testkit_db::TestDb;
@@ -25,19 +25,6 @@ const DISK_BYTES: u64 = 6 * 1024 * 1024;
 const VALUE_BYTES: usize = 60_000;
 /// More trial writes than fit into what SQLite's log has room for.
 const TRIALS_MAX: usize = 500;
-
-/// Kills the server and looks with a new one.
-fn survives_a_kill(db: &TestDb, mut server: Server, client: &mut Client) {
-    server.kill();
-    server.ended();
-    ran(verify(db)).exits(0);
-    let server = Server::start(serve(db));
-    runtime().block_on(async {
-        client.finds_everything(&server.url).await;
-        client.is_well(&server.url).await;
-    });
-    server.stop();
-}
 
 #[test]
 fn a_full_disk_refuses_writes_and_takes_them_again_once_there_is_room() {

@@ -10,7 +10,7 @@ use std::process::Child;
 use kit::{
     Server,
     cluster::Cluster,
-    faults::{Client, until, verify},
+    faults::{Client, survives_a_kill, until, verify},
     ran, runtime, serve,
 };
 use nix::sys::signal::Signal::{SIGCONT, SIGINT, SIGQUIT, SIGSTOP};
@@ -27,19 +27,6 @@ fn organisation(url: String) -> TestDb {
     db.target = target(&url, &db.data_dir);
     db.url = Some(url);
     db
-}
-
-/// Kills the server and looks with a new one.
-fn survives_a_kill(db: &TestDb, mut server: Server, client: &mut Client) {
-    server.kill();
-    server.ended();
-    ran(verify(db)).exits(0);
-    let server = Server::start(serve(db));
-    runtime().block_on(async {
-        client.finds_everything(&server.url).await;
-        client.is_well(&server.url).await;
-    });
-    server.stop();
 }
 
 #[test]

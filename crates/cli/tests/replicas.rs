@@ -171,10 +171,19 @@ fn once(by: &Fleet, id: &str, boot: &str) {
     assert_eq!(worked.lines().collect::<BTreeSet<_>>().len(), worked.lines().count(), "{worked}");
 }
 
-#[test]
-fn another_server_takes_over_from_one_that_was_killed_and_its_agent_has_no_power() {
-    let Some(db) = databases().into_iter().find(|db| db.url.is_some()) else { return };
-    let mut first = Fleet::new(db, "");
+/// Two servers, and an agent of the first in a turn that does not end by itself.
+struct Held {
+    first: Fleet,
+    second: Fleet,
+    id: String,
+    held: String,
+    boot: String,
+}
+
+/// `None` without PostgreSQL.
+fn held() -> Option<Held> {
+    let db = databases().into_iter().find(|db| db.url.is_some())?;
+    let first = Fleet::new(db, "");
     let id = first.create("worker", exec(HOLDS), None);
     first.settled(&id);
     let mut second = first.beside("", "");
@@ -182,6 +191,12 @@ fn another_server_takes_over_from_one_that_was_killed_and_its_agent_has_no_power
     let held = second.send(&id, "hold for-ever\n");
     second.taken(&id, &held);
     let boot = first.boot(&id);
+    Some(Held { first, second, id, held, boot })
+}
+
+#[test]
+fn another_server_takes_over_from_one_that_was_killed_and_its_agent_has_no_power() {
+    let Some(Held { mut first, second, id, held, boot }) = held() else { return };
     first.kill_server();
 
     let next = taken_over(&first, &second, &id, &boot, &held);
@@ -208,15 +223,7 @@ fn what_an_agent_says_to_another_server_reaches_its_own() {
 
 #[test]
 fn a_server_that_was_stopped_in_its_tracks_records_nothing_of_what_was_taken_from_it() {
-    let Some(db) = databases().into_iter().find(|db| db.url.is_some()) else { return };
-    let first = Fleet::new(db, "");
-    let id = first.create("worker", exec(HOLDS), None);
-    first.settled(&id);
-    let mut second = first.beside("", "");
-    second.start();
-    let held = second.send(&id, "hold for-ever\n");
-    second.taken(&id, &held);
-    let boot = first.boot(&id);
+    let Some(Held { first, second, id, held, boot }) = held() else { return };
     first.signal_server(Signal::SIGSTOP);
 
     let next = taken_over(&first, &second, &id, &boot, &held);

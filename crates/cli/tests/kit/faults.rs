@@ -14,7 +14,7 @@ use std::{
 use portcullis_authority::testkit_db::{TestDb, fresh_dir};
 use serde_json::{Value, json};
 
-use super::{Actor, PATIENCE, Server, operator, want};
+use super::{Actor, PATIENCE, Server, operator, ran, runtime, serve, want};
 
 pub const OWNER: &str = "owner@example.org";
 /// How often a condition is looked at.
@@ -31,6 +31,20 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         assert!(begun.elapsed() < PATIENCE, "never: {what}");
         std::thread::sleep(LOOK);
     }
+}
+
+/// Kills the server and looks with a new one.
+#[track_caller]
+pub fn survives_a_kill(db: &TestDb, mut server: Server, client: &mut Client) {
+    server.kill();
+    server.ended();
+    ran(verify(db)).exits(0);
+    let server = Server::start(serve(db));
+    runtime().block_on(async {
+        client.finds_everything(&server.url).await;
+        client.is_well(&server.url).await;
+    });
+    server.stop();
 }
 
 /// The faults of one program, made by a library that is loaded before the C library's own.
