@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{
     super::{Batch, Conn, DbError, Writer, WriterConfig, WriterFault, job::Tx, testkit::databases},
     reader::kill_sessions,
-    writer::{SCHEMA, append, hold, notes, start, until_queued},
+    writer::{SCHEMA, Work, append, in_one_batch, notes, start},
 };
 
 const AGAIN: &str = "INSERT INTO entry (seq, note) VALUES ($1, $2)";
@@ -77,25 +77,12 @@ fn more_than_the_buffers_hold_is_sent_and_arrives() {
 async fn a_job_that_did_not_wait_is_not_told_success_and_its_neighbours_are_kept() {
     for db in databases() {
         let (writer, _) = start(&db, WriterConfig::default());
-        let (go_on, held) = hold(&writer).await;
-        type Work = fn(&mut Tx<'_, i64>) -> Result<i64, DbError>;
         let jobs: [Work; 3] = [
             |tx| append(tx, "before"),
             |tx| send(tx.conn, 77, "lost").and_then(|()| send(tx.conn, 1, "again")).map(|()| 0),
             |tx| append(tx, "behind"),
         ];
-        let mut tasks = Vec::new();
-        for (n, job) in jobs.into_iter().enumerate() {
-            let shared = Arc::clone(&writer);
-            tasks.push(tokio::spawn(async move { shared.submit(job).await }));
-            until_queued(&writer, n as u64 + 1).await;
-        }
-        go_on.send(()).unwrap();
-        held.await.unwrap().unwrap();
-        let mut answers = Vec::new();
-        for task in tasks {
-            answers.push(task.await.unwrap().is_ok());
-        }
+        let answers: Vec<bool> = in_one_batch(&writer, jobs).await.iter().map(Result::is_ok).collect();
         assert_eq!(answers, [true, false, true], "{}", db.engine);
         assert_eq!(notes(&db), ["before", "behind"], "{}", db.engine);
     }

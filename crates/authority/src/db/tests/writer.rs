@@ -88,6 +88,26 @@ pub(super) async fn until_queued(writer: &Writer<i64>, jobs: u64) {
     }
 }
 
+pub(super) type Work = fn(&mut Tx<'_, i64>) -> Result<i64, DbError>;
+
+/// What these are answered, in this order, when they share one transaction.
+pub(super) async fn in_one_batch(writer: &Arc<Writer<i64>>, jobs: [Work; 3]) -> Vec<Result<i64, DbError>> {
+    let (go_on, held) = hold(writer).await;
+    let mut tasks = Vec::new();
+    for (n, job) in jobs.into_iter().enumerate() {
+        let shared = Arc::clone(writer);
+        tasks.push(tokio::spawn(async move { shared.submit(job).await }));
+        until_queued(writer, n as u64 + 1).await;
+    }
+    go_on.send(()).unwrap();
+    held.await.unwrap().unwrap();
+    let mut answers = Vec::new();
+    for task in tasks {
+        answers.push(task.await.unwrap());
+    }
+    answers
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_waits_is_committed_together() {
     for db in databases() {

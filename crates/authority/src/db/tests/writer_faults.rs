@@ -5,7 +5,7 @@ use std::sync::{Arc, atomic::Ordering::SeqCst};
 use super::{
     super::{Batch, Conn, DbError, Writer, WriterConfig, WriterFault, job::Tx, testkit::databases},
     reader::kill_sessions,
-    writer::{SCHEMA, append, hold, notes, start, until_queued},
+    writer::{SCHEMA, Work, append, hold, in_one_batch, notes, start, until_queued},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -83,29 +83,18 @@ async fn a_lost_connection_fails_its_batch_and_is_replaced() {
     }
 }
 
-type Work = fn(&mut Tx<'_, i64>) -> Result<i64, DbError>;
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_ends_the_transaction_loses_its_whole_batch() {
     for db in databases() {
         let (writer, _) = start(&db, WriterConfig::default());
-        let (go_on, held) = hold(&writer).await;
         let jobs: [Work; 3] = [
             |tx| append(tx, "before"),
             // As SQLite does by itself when the disk is full.
             |tx| tx.conn.batch("ROLLBACK").map(|()| 0),
             |tx| append(tx, "behind"),
         ];
-        let mut tasks = Vec::new();
-        for (n, job) in jobs.into_iter().enumerate() {
-            let shared = Arc::clone(&writer);
-            tasks.push(tokio::spawn(async move { shared.submit(job).await }));
-            until_queued(&writer, n as u64 + 1).await;
-        }
-        go_on.send(()).unwrap();
-        held.await.unwrap().unwrap();
-        for task in tasks {
-            assert!(matches!(task.await.unwrap(), Err(DbError::Unavailable(_))), "{}", db.engine);
+        for answer in in_one_batch(&writer, jobs).await {
+            assert!(matches!(answer, Err(DbError::Unavailable(_))), "{}", db.engine);
         }
         assert!(notes(&db).is_empty(), "{}", db.engine);
         assert_eq!(writer.submit(|tx| append(tx, "after")).await, Ok::<_, DbError>(1), "{}", db.engine);
