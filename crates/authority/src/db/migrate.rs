@@ -31,6 +31,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 5, name: "passkeys", sql: include_str!("../../../../migrations/0005_passkeys.sql") },
     Migration { version: 6, name: "servers", sql: include_str!("../../../../migrations/0006_servers.sql") },
     Migration { version: 7, name: "swarm", sql: include_str!("../../../../migrations/0007_swarm.sql") },
+    Migration { version: 8, name: "restless", sql: include_str!("../../../../migrations/0008_restless.sql") },
 ];
 
 /// What [`migrate`] found and did.

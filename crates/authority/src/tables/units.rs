@@ -39,18 +39,21 @@ pub struct RestlessUnit {
     pub ours: bool,
 }
 
+/// First whoever it is about, by an index that holds workspaces with agents only: this is asked after every commit.
+static RESTLESS: &str = "/* unit_restless */ SELECT w.id, w.desired_state, w.force_boot, r.boot_id, t.id, w.desired_generation, w.apply_generation, \
+     w.drain_since, r.registered_at, CASE WHEN r.handoff IS NULL THEN 0 ELSE 1 END, w.owner, w.owner_epoch FROM (\
+     SELECT a.id AS id FROM workspaces a WHERE a.runtime IS NOT NULL AND a.desired_state = 'running' AND a.status <> 'removed' \
+     AND a.runtime NOT LIKE '{\"kind\":\"external\"%' AND NOT EXISTS (SELECT 1 FROM runs l WHERE l.workspace_id = a.id AND l.state = 'live') \
+     UNION ALL SELECT b.id AS id FROM runs l JOIN workspaces b ON b.id = l.workspace_id WHERE l.state = 'live' AND l.kind <> 'external' \
+     AND (b.desired_state <> 'running' OR l.generation < b.desired_generation OR b.drain_since IS NOT NULL OR b.force_boot = l.boot_id)) c \
+     JOIN workspaces w ON w.id = c.id LEFT JOIN runs r ON r.workspace_id = w.id AND r.state = 'live' \
+     LEFT JOIN turns t ON t.workspace_id = w.id AND t.state = 'running' ORDER BY w.kind, w.created_at, w.id";
+
 /// Workspaces of all servers where something is wanted that is not yet so, and what that is, as a text: what to look at after a commit,
 /// unless nothing of it has changed since it was looked at.
 pub(crate) fn restless(conn: &mut Conn, seat: Option<Seat>) -> Result<Vec<RestlessUnit>, DbError> {
     let seat = seat.map(|seat| (seat.server.to_string(), seat.epoch));
-    let rows = conn.query(
-        "/* unit_restless */ SELECT w.id, w.desired_state, w.force_boot, r.boot_id, t.id, w.desired_generation, w.apply_generation, \
-         w.drain_since, r.registered_at, CASE WHEN r.handoff IS NULL THEN 0 ELSE 1 END, w.owner, w.owner_epoch FROM workspaces w LEFT JOIN runs r ON r.workspace_id = w.id AND r.state = 'live' \
-         LEFT JOIN turns t ON t.workspace_id = w.id AND t.state = 'running' WHERE (r.boot_id IS NULL AND w.status <> 'removed' AND w.desired_state = 'running' AND w.runtime IS NOT NULL \
-         AND w.runtime NOT LIKE '{\"kind\":\"external\"%') OR (r.boot_id IS NOT NULL AND r.kind <> 'external' AND (w.desired_state <> 'running' OR r.generation < w.desired_generation \
-         OR w.drain_since IS NOT NULL OR w.force_boot = r.boot_id)) ORDER BY w.kind, w.created_at, w.id",
-        &[],
-    )?;
+    let rows = conn.query(RESTLESS, &[])?;
     rows.iter()
         .map(|row| {
             let mut stamp = String::new();
@@ -186,4 +189,28 @@ pub(crate) fn parent(conn: &mut Conn, id: WorkspaceId) -> Result<Option<Workspac
     )?;
     let Some(row) = row else { return Ok(None) };
     row.opt_text(0)?.map(|id| word(id.parse().ok(), "workspaces.parent_id")).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RESTLESS;
+    use crate::db::{MIGRATIONS, migrate, testkit::TestDb};
+
+    #[test]
+    fn the_look_after_every_commit_reads_no_workspace_without_an_agent() {
+        let db = TestDb::sqlite();
+        db.with(|conn| {
+            migrate(conn, MIGRATIONS, 0).unwrap();
+            let explained: &'static str = Box::leak(format!("EXPLAIN QUERY PLAN {RESTLESS}").into_boxed_str());
+            let plan = conn.query(explained, &[])?;
+            let steps: Vec<String> = plan.iter().map(|row| row.text(3).unwrap().to_owned()).collect();
+            let scans = |step: &&String| step.starts_with("SCAN") && !step.starts_with("SCAN c");
+            let scanned: Vec<&String> = steps.iter().filter(scans).collect();
+            let fine = |step: &&String| {
+                step.contains("USING INDEX workspaces_agents") || step.contains("INDEX runs_one_live")
+            };
+            assert!(!scanned.is_empty() && scanned.iter().all(|step| fine(step)), "{steps:#?}");
+            Ok(())
+        });
+    }
 }
