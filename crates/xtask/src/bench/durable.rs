@@ -24,9 +24,11 @@ pub fn run(binary: &Path, postgres: &Path, postgres_url: &str) -> Result<Vec<Str
         rows.push(syncs_of_sqlite(binary, connections)?);
     }
     for connections in [1, 64] {
-        rows.push(syncs_of_postgres(binary, postgres, postgres_url, connections)?);
+        let url = database(postgres, postgres_url, &format!("syncs_{connections}"))?;
+        rows.push(syncs_of_postgres(binary, postgres, &url, connections)?);
     }
-    for (engine, url) in [("SQLite", None), ("PostgreSQL", Some(postgres_url))] {
+    let url = database(postgres, postgres_url, "killed")?;
+    for (engine, url) in [("SQLite", None), ("PostgreSQL", Some(&*url))] {
         rows.push(killed(binary, engine, url)?);
     }
     rows.extend(approvals(binary)?);
@@ -49,7 +51,7 @@ fn syncs_of_sqlite(binary: &Path, connections: usize) -> Result<String, String> 
     if std::process::Command::new("strace").arg("-V").output().is_err() {
         package::install("no `strace`", &["strace"])?;
     }
-    let counted = std::env::temp_dir().join(format!("portcullis-bench-{}-syncs", std::process::id()));
+    let counted = std::env::temp_dir().join(format!("portcullis-bench-{}-strace", std::process::id()));
     let mut server = Server::traced(binary, "syncs", &counted)?;
     let writes = load(&server, write(connections), SECONDS, 0)?.requests;
     server.stop()?;
@@ -68,16 +70,32 @@ fn counted_calls(text: &str) -> f64 {
     text.lines().filter_map(calls).sum()
 }
 
+/// Asks PostgreSQL itself.
+fn ask(postgres: &Path, url: &str, sql: &str) -> Result<String, String> {
+    // Debian keeps it on the path, others beside the server.
+    let beside = postgres.join("psql");
+    let psql = if beside.is_file() { beside } else { "psql".into() };
+    let mut command = std::process::Command::new(psql);
+    command.args([url, "-Atc", sql]);
+    let output = command.output().map_err(|error| step::cannot_run(&command, &error))?;
+    step::judge(&command, output.status)?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// An empty database beside that of `url`: no two servers of a benchmark share one.
+fn database(postgres: &Path, url: &str, name: &str) -> Result<String, String> {
+    ask(postgres, url, &format!("CREATE DATABASE {name}"))?;
+    let (server, _) = url.rsplit_once('/').ok_or("no database in the address")?;
+    Ok(format!("{server}/{name}"))
+}
+
 /// Counted by the server of PostgreSQL itself.
 fn syncs_of_postgres(binary: &Path, postgres: &Path, url: &str, connections: usize) -> Result<String, String> {
     let syncs = || -> Result<f64, String> {
         // It tells its counters once a second.
         std::thread::sleep(Duration::from_secs(2));
-        let mut command = std::process::Command::new(postgres.join("psql"));
-        command.args([url, "-Atc", "SELECT wal_sync FROM pg_stat_wal"]);
-        let output = command.output().map_err(|error| step::cannot_run(&command, &error))?;
-        step::judge(&command, output.status)?;
-        String::from_utf8_lossy(&output.stdout).trim().parse().map_err(|_| "no `wal_sync`".to_owned())
+        let told = ask(postgres, url, "SELECT wal_sync FROM pg_stat_wal")?;
+        told.trim().parse().map_err(|_| "no `wal_sync`".to_owned())
     };
     let mut server = Server::start(binary, "syncs", Some(url), 0)?;
     let before = syncs()?;

@@ -159,7 +159,8 @@ impl Server {
         let began = Instant::now();
         while !self.ready() {
             if began.elapsed() > READY_MAX {
-                return Err("the server did not become ready".to_owned());
+                let log = std::fs::read_to_string(self.scratch.path().join("log")).unwrap_or_default();
+                return Err(format!("the server did not become ready; its log:\n{log}"));
             }
             std::thread::sleep(Duration::from_millis(2));
         }
