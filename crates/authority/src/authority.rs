@@ -22,7 +22,8 @@ use crate::{
     refusal::{Answer, Refusal},
     refusal_cache::RefusalCache,
     tables::{audit, credentials, events, meta},
-    vault, verify, views,
+    tail::Tail,
+    vault, verify,
 };
 
 pub(crate) const ORGANISATION: &str = "organisation_id";
@@ -89,6 +90,7 @@ struct Inner {
     writer: Writer<Head>,
     readers: Readers,
     committed: watch::Receiver<i64>,
+    tail: tokio::sync::Mutex<Tail>,
     guard: Mutex<LoginGuard>,
     refusals: RefusalCache,
     hashing: Semaphore,
@@ -120,6 +122,7 @@ impl Authority {
             core,
             writer,
             readers,
+            tail: tokio::sync::Mutex::new(Tail::new(committed.clone())),
             committed,
             guard: Mutex::default(),
             refusals: RefusalCache::default(),
@@ -364,33 +367,13 @@ impl Authority {
         Stats { writer: self.0.writer.stats(), event_id: *self.0.committed.borrow() }
     }
 
+    pub(crate) fn tail(&self) -> &tokio::sync::Mutex<Tail> {
+        &self.0.tail
+    }
+
     /// A signal after every commit that has something for listeners. It carries no data worth trusting: read the store.
     pub fn committed(&self) -> watch::Receiver<i64> {
         self.0.committed.clone()
-    }
-
-    /// Live events after a position that the caller may see, the position reached, and whether `after` is gone.
-    pub async fn events_after(
-        &self,
-        caller: &Caller,
-        after: i64,
-        limit: i64,
-    ) -> Result<(Vec<events::Live>, i64, bool), Refusal> {
-        let caller = caller.clone();
-        self.read(move |conn, _| {
-            views::need(&caller, portcullis_kernel::scope::Scope::EventsRead)?;
-            let (first, last) = events::range(conn)?;
-            let gone = after > last || (after > 0 && after + 1 < first);
-            let all = events::after(conn, after, limit)?;
-            let reached = all.last().map_or(after, |event| event.id);
-            let home = caller.confined_to().map(|home| home.to_string());
-            let own = (caller.principal().kind().to_owned(), caller.principal().id());
-            let seen = all.into_iter().filter(|event| {
-                home.as_ref().is_none_or(|home| event.workspace_id.as_ref() == Some(home) || event.subject == own)
-            });
-            Ok((seen.collect(), reached, gone))
-        })
-        .await
     }
 
     /// The newest position of the live events.

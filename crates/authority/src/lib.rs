@@ -44,6 +44,7 @@ mod session;
 mod sign_in;
 mod suppose;
 mod tables;
+mod tail;
 pub mod vault;
 mod verify;
 mod views;
@@ -84,6 +85,7 @@ pub use tables::{
     tasks::{TaskCursor, TaskFilter},
     units::RestlessUnit,
 };
+pub use tail::Seen;
 pub use verify::{Checked, ExportMark, Pins, Verified, VerifyError, verify_database, verify_export};
 pub use views::{
     ApprovalView, AuditEntry, AuditPage, CardView, HoldingView, Impact, MessagePage, MessageView, OperatorView,

@@ -1,5 +1,5 @@
 //! How long one decision takes while the number of stored policies grows. Prints one line a size:
-//! `policies=N p50_us=X p99_us=Y`.
+//! `part="decision, N policies stored" p50_us=X p99_us=Y`.
 
 #![expect(clippy::print_stdout, clippy::expect_used, reason = "a benchmark that cannot set up has nothing to report")]
 
@@ -44,8 +44,12 @@ fn main() {
     for (size, mut took) in SIZES.into_iter().zip(took) {
         took.sort_unstable();
         let micros = |share: usize| took[took.len() * share / 1_000].as_nanos() as f64 / 1_000.0;
-        println!("policies={size} p50_us={:.1} p99_us={:.1}", micros(500), micros(990));
+        println!("part=\"decision, {}\" p50_us={:.1} p99_us={:.1}", stored(size), micros(500), micros(990));
     }
+}
+
+fn stored(size: usize) -> String {
+    if size == 0 { "nothing stored".to_owned() } else { format!("{size} policies stored, {APPLICABLE} apply") }
 }
 
 fn target() -> WorkspaceId {

@@ -55,6 +55,8 @@ pub struct App {
     pub(crate) live: Arc<crate::live::Live>,
     /// Who waits, or listens, through the agents' doors.
     pub(crate) places: Arc<crate::places::Places>,
+    /// Whose turn it is among those who listen to events.
+    pub(crate) turns: Arc<crate::turns::Turns>,
     /// How agents are run, where this server runs any.
     pub(crate) agents: Option<(Arc<crate::supervisor::Runtimes>, crate::supervisor::Settings)>,
     /// The tools of agents.
@@ -78,6 +80,7 @@ impl App {
             metrics: crate::telemetry::metrics(),
             live: Arc::default(),
             places: Arc::default(),
+            turns: Arc::default(),
             agents: None,
             stopping,
             leaving: Arc::default(),

@@ -8,7 +8,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{body::Bytes, response::Response};
 use futures_util::stream;
-use portcullis_authority::{Authority, Refusal};
+use portcullis_authority::{Authority, Refusal, Seen};
 use portcullis_kernel::{refusal::Code, scope::Scope};
 use serde_json::json;
 use tokio::sync::watch;
@@ -18,15 +18,20 @@ use crate::{
     call::{Call, event_stream},
     live::{Live, SoFar},
     presence::Presence,
+    turns::Turns,
 };
 
 /// Events sent at once. The client's own speed is the limit beyond that: nothing is read ahead for it.
-const BATCH: i64 = 256;
+const BATCH: usize = 256;
 /// A comment is sent this often, so that a dead connection is noticed; other replicas' events are looked for as often.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
 /// How often replies that are being written are shown at most.
 const WRITING_EVERY: Duration = Duration::from_millis(150);
+
+/// One stream looks for events this often at most: what is committed in between is read, and its listener's credential
+/// looked at, once for all of it. The first event after a quiet time is sent at once.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// So many of them at once: each may be as long as a reply.
 const WRITING_BATCH: usize = 32;
@@ -38,6 +43,8 @@ struct Listener {
     writing: Option<watch::Receiver<u64>>,
     shown: u64,
     look_again: tokio::time::Instant,
+    looked: Option<tokio::time::Instant>,
+    turns: Arc<Turns>,
     presence: Presence,
     committed: watch::Receiver<i64>,
     stopping: watch::Receiver<bool>,
@@ -68,8 +75,20 @@ pub(crate) async fn stream(call: Call) -> Result<Response, Refusal> {
     let live = Arc::clone(&call.app.live);
     let writing = caller.is_operator().then(|| live.writing());
     let look_again = tokio::time::Instant::now();
-    let listener =
-        Listener { authority, live, writing, shown: 0, look_again, presence, committed, stopping, after, first: true };
+    let listener = Listener {
+        authority,
+        live,
+        writing,
+        shown: 0,
+        look_again,
+        looked: None,
+        turns: Arc::clone(&call.app.turns),
+        presence,
+        committed,
+        stopping,
+        after,
+        first: true,
+    };
     Ok(event_stream(stream::unfold(listener, next)))
 }
 
@@ -115,10 +134,17 @@ async fn next(mut listener: Listener) -> Option<(Result<Bytes, Infallible>, List
         return Some((Ok(Bytes::from("retry: 2000\n: connected\n\n")), listener));
     }
     loop {
+        if let Some(looked) = listener.looked {
+            tokio::time::sleep_until(looked + LOOK_EVERY).await;
+        }
+        listener.looked = Some(tokio::time::Instant::now());
         listener.committed.mark_unchanged();
+        let turns = Arc::clone(&listener.turns);
+        let turn = turns.take().await;
         // Refused or unreadable: the stream ends. The client comes back and is told why.
         let caller = listener.presence.caller().await.ok()?;
-        let (events, reached, gone) = listener.authority.events_after(&caller, listener.after, BATCH).await.ok()?;
+        let Seen { events, reached, gone } =
+            listener.authority.events_after(&caller, listener.after, BATCH).await.ok()?;
         if gone {
             let position = listener.authority.event_position().await.ok()?;
             listener.after = position;
@@ -134,6 +160,7 @@ async fn next(mut listener: Listener) -> Option<(Result<Bytes, Infallible>, List
             }
             return Some((Ok(Bytes::from(text)), listener));
         }
+        drop(turn);
         if moved {
             continue;
         }

@@ -29,6 +29,7 @@ pub mod runtime;
 mod server;
 pub mod supervisor;
 pub mod telemetry;
+mod turns;
 mod wire;
 
 pub use app::{App, Connections, Rates, Settings};

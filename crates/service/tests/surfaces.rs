@@ -278,9 +278,9 @@ fn a_position_that_is_gone_or_ahead_is_answered_with_reset_and_the_stream_goes_o
         let other = world.workspace("writer").await;
         let last = position(&world);
         let reset = |id: i64| Event { id, name: "reset".into(), data: format!("{{\"position\":{id}}}") };
+        world.db.run(&format!("DELETE FROM events WHERE id < {last}"));
         let mut ahead = Events::open(&world.owner().with("last-event-id", "9223372036854775807"), "/events").await;
         assert_eq!(ahead.next().await, Some(reset(last)));
-        world.db.run(&format!("DELETE FROM events WHERE id < {last}"));
         let mut gone = Events::open(&world.owner(), "/events?after=1").await;
         assert_eq!(gone.next().await, Some(reset(last)));
         let next = stir(&world, &other).await;
@@ -291,6 +291,29 @@ fn a_position_that_is_gone_or_ahead_is_answered_with_reset_and_the_stream_goes_o
         // The last one that is kept can still be resumed from.
         let mut kept = Events::open(&world.owner(), &format!("/events?after={last}")).await;
         assert_eq!(kept.next().await.map(|event| event.id), Some(last + 1));
+        world
+    });
+}
+
+#[test]
+fn a_hundred_who_listen_hear_everything_once_and_in_order_and_keep_nobody_waiting() {
+    each_engine(Config::default(), async |world| {
+        let other = world.workspace("writer").await;
+        let beginning = position(&world);
+        let mut listening = Vec::new();
+        for _ in 0..100 {
+            listening.push(Events::open(&world.owner(), "/events").await);
+        }
+        let mut last = 0;
+        for _ in 0..10 {
+            last = stir(&world, &other).await;
+        }
+        let expected: Vec<i64> = (beginning + 1..=last).collect();
+        for (n, events) in listening.iter_mut().enumerate() {
+            let heard = events.until(last).await;
+            let heard: Vec<i64> = heard.iter().map(|event| event.id).collect();
+            assert_eq!(heard, expected, "{}: listener {n}", world.db.engine);
+        }
         world
     });
 }

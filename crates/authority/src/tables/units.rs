@@ -206,9 +206,8 @@ mod tests {
             let steps: Vec<String> = plan.iter().map(|row| row.text(3).unwrap().to_owned()).collect();
             let scans = |step: &&String| step.starts_with("SCAN") && !step.starts_with("SCAN c");
             let scanned: Vec<&String> = steps.iter().filter(scans).collect();
-            let fine = |step: &&String| {
-                step.contains("USING INDEX workspaces_agents") || step.contains("INDEX runs_one_live")
-            };
+            let fine =
+                |step: &&String| step.contains("USING INDEX workspaces_agents") || step.contains("INDEX runs_one_live");
             assert!(!scanned.is_empty() && scanned.iter().all(|step| fine(step)), "{steps:#?}");
             Ok(())
         });

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use super::http::{Http, many};
@@ -17,17 +18,18 @@ const REFUSE: Load = Load { name: "audited refusal", kind: "refuse", status: 403
 
 /// Most keys of one scope.
 const KEYS_EACH: usize = 500;
-/// Streams of one subject, and of all: limits of the server.
+/// Streams that one service opens here.
 const STREAMS_EACH: usize = 64;
-const STREAMS_MAX: usize = 512;
+/// From here on policies are copied by statement: each that is added by hand is a governed write after which all are read again.
+const POLICIES_BY_HAND: usize = 100;
 
 /// What grows, and the sizes in full. `--scale 10` leaves out what is above a tenth of the last.
 const AXES: [(&str, &[usize]); 5] = [
     ("workspaces", &[10, 100, 1_000, 10_000]),
     ("secrets", &[1_000, 10_000, 100_000, 1_000_000]),
-    ("policies", &[1, 100, 1_000]),
+    ("policies", &[1, 100, 1_000, 10_000, 100_000]),
     ("audit events", &[1_000, 10_000, 100_000, 1_000_000]),
-    ("event streams", &[1, 10, 100, 500]),
+    ("event streams", &[1, 10, 100, 1_000]),
 ];
 
 /// One size of one axis.
@@ -48,7 +50,7 @@ pub fn run(binary: &Path, scale: usize) -> Result<(Vec<String>, Plot), String> {
         let mut grown = Grown::default();
         let mut points = Vec::new();
         for &size in sizes.iter().filter(|size| **size <= largest.max(sizes[0])) {
-            step::announce(&format!("{size} {axis}"), || grown.to(&server, binary, axis, size))?;
+            step::announce(&format!("{size} {axis}"), || grown.to(&mut server, binary, axis, size))?;
             let writes = load(&server, WRITE, SECONDS, grown.seed())?.per_second;
             let reads = load(&server, READ, SECONDS, grown.seed())?.per_second;
             points.push(Point { size, writes, reads, memory_mib: server.resident_mib()? });
@@ -84,7 +86,7 @@ pub const HEAD: [&str; 2] = [
 ];
 
 /// The limits are for agents; what is measured is the work.
-const LIMITS: &str = "[limits]\ncalls_per_s = 1000000\nrefusals_per_min = 1000000\n";
+const LIMITS: &str = "[limits]\ncalls_per_s = 1000000\nrefusals_per_min = 1000000\n[server]\nconnections = 4096\n";
 
 /// A number with commas.
 pub fn grouped(number: usize) -> String {
@@ -117,7 +119,7 @@ impl Grown {
     }
 
     /// Fills the server up to a size.
-    fn to(&mut self, server: &Server, binary: &Path, axis: &str, size: usize) -> Result<(), String> {
+    fn to(&mut self, server: &mut Server, binary: &Path, axis: &str, size: usize) -> Result<(), String> {
         let (url, token) = (server.url(), server.target("write").0.to_owned());
         match axis {
             "workspaces" => self.workspaces(&url, &token, size)?,
@@ -131,15 +133,12 @@ impl Grown {
                 many(&url, &token, before..scopes, 200, |n| (path(n), body.clone()))?;
             }
             "policies" => {
-                let mut owner = server.owner()?;
-                for n in self.size..size {
-                    // About a workspace that is not the one it is decided for, as most of them are.
-                    let about = format!("00000000-0000-7000-8000-{n:012}");
-                    let text = format!(
-                        "forbid (principal is Agent, action, resource == Workspace::\"{about}\") when {{ context.quota_spent }};"
-                    );
-                    let body = serde_json::json!({"name": format!("grown-{n}"), "text": text}).to_string();
-                    owner.send("POST", "/policies", &body)?.expect(201)?;
+                let by_hand = size.min(POLICIES_BY_HAND);
+                self.policies(server, by_hand)?;
+                if size > by_hand {
+                    server.stop()?;
+                    copy_policies(&server.data().join("portcullis.db"), size)?;
+                    server.start_again()?;
                 }
             }
             "audit events" => {
@@ -169,9 +168,23 @@ impl Grown {
         Ok(())
     }
 
+    /// Adds policies as an owner does, about workspaces that are not the one it is decided for, as most of them are.
+    fn policies(&self, server: &Server, count: usize) -> Result<(), String> {
+        let mut owner = server.owner()?;
+        for n in self.size..count {
+            let about = format!("00000000-0000-7000-8000-{n:012}");
+            let text = format!(
+                "forbid (principal is Agent, action, resource == Workspace::\"{about}\") when {{ context.quota_spent }};"
+            );
+            let body = serde_json::json!({"name": format!("grown-{n}"), "text": text}).to_string();
+            owner.send("POST", "/policies", &body)?.expect(201)?;
+        }
+        Ok(())
+    }
+
     /// Listeners that read what comes, each on a thread of its own: their work is on the same processors.
     fn streams(&mut self, server: &Server, binary: &Path, count: usize) -> Result<(), String> {
-        for n in self.streams.len()..count.min(STREAMS_MAX) {
+        for n in self.streams.len()..count {
             if n / STREAMS_EACH >= self.tokens.len() {
                 self.tokens.push(server.mint(binary, &format!("listener-{n}"))?);
             }
@@ -187,4 +200,11 @@ impl Grown {
         }
         Ok(())
     }
+}
+
+/// Fills the database of a server that is stopped with copies of its first policy, each about another workspace.
+fn copy_policies(database: &Path, count: usize) -> Result<(), String> {
+    let mut copy = Command::new("python3");
+    copy.args(["-c", include_str!("copy_policies.py")]).arg(database).arg(count.to_string());
+    step::succeed(&mut copy)
 }

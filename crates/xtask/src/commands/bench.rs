@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
+use crate::bench::growth::grouped;
 use crate::bench::plot::Bars;
 use crate::bench::report::{draw, publish};
 use crate::bench::{
@@ -102,7 +103,8 @@ fn core(options: &Options) -> Result<(), String> {
         for (each, runs) in LOADS.iter().zip(runs) {
             let m = median(runs).ok_or("no runs")?;
             let (name, rate) = (each.name, m.per_second);
-            rows.push(format!("| {name} | {engine} | {rate:.0}/s | {:.2} ms | {:.2} ms |", m.p50_ms, m.p99_ms));
+            let rate_text = grouped(rate.round() as usize);
+            rows.push(format!("| {name} | {engine} | {rate_text}/s | {:.2} ms | {:.2} ms |", m.p50_ms, m.p99_ms));
             bars.push((format!("{engine}: {name}"), rate, usize::from(url.is_some())));
         }
         rows.push(format!("| memory after the load | {engine} | {:.1} MiB | | |", server.resident_mib()?));
@@ -111,7 +113,7 @@ fn core(options: &Options) -> Result<(), String> {
             rows.push(verify(&binary, &server)?);
         }
     }
-    rows.extend(decisions()?);
+    rows.extend(inside()?);
     let title = format!("Requests a second, {} profile", options.profile);
     let name = format!("core-{}", options.profile);
     let plot = draw(&name, &title, &Bars { title: title.clone(), bars }.svg())?;
@@ -169,19 +171,30 @@ fn verify(binary: &Path, server: &Server) -> Result<String, String> {
         entries = said["entries"].as_f64().filter(|_| said["valid"] == true).ok_or("the log does not verify")?;
     }
     took.sort_by(f64::total_cmp);
-    Ok(format!("| audit verification, {entries:.0} entries | SQLite | {:.0}/s | | |", entries / took[RUNS / 2]))
+    let (entries_text, rate) = (grouped(entries as usize), grouped((entries / took[RUNS / 2]) as usize));
+    Ok(format!("| audit verification, {entries_text} entries | SQLite | {rate}/s | | |"))
 }
 
-fn decisions() -> Result<Vec<String>, String> {
-    let mut command = step::cargo();
-    command.args(["bench", "--quiet", "--package", "portcullis-kernel", "--bench", "decide"]);
-    let output = command.output().map_err(|error| step::cannot_run(&command, &error))?;
-    step::judge(&command, output.status)?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let row = |line: &str| {
-        let number = |name: &str| line.split(' ').find_map(|word| word.strip_prefix(name)).map(str::to_owned);
-        let (policies, p50, p99) = (number("policies=")?, number("p50_us=")?, number("p99_us=")?);
-        Some(format!("| decision, {policies} policies stored | – | | {p50} µs | {p99} µs |"))
-    };
-    Ok(text.lines().filter_map(row).collect())
+/// What is measured inside, without a server: decisions, seals, the chain.
+fn inside() -> Result<Vec<String>, String> {
+    let mut rows = Vec::new();
+    for (package, bench) in [("portcullis-kernel", "decide"), ("portcullis-authority", "inside")] {
+        let mut command = step::cargo();
+        command.args(["bench", "--quiet", "--package", package, "--bench", bench]);
+        let output = command.output().map_err(|error| step::cannot_run(&command, &error))?;
+        step::judge(&command, output.status)?;
+        let before = rows.len();
+        rows.extend(String::from_utf8_lossy(&output.stdout).lines().filter_map(row));
+        if rows.len() == before {
+            return Err(format!("the benchmark `{bench}` said nothing"));
+        }
+    }
+    Ok(rows)
+}
+
+/// A row of a line `part="…" p50_us=… p99_us=…`.
+fn row(line: &str) -> Option<String> {
+    let (name, figures) = line.strip_prefix("part=\"")?.split_once("\" ")?;
+    let number = |name: &str| figures.split(' ').find_map(|word| word.strip_prefix(name));
+    Some(format!("| {name} | – | | {} µs | {} µs |", number("p50_us=")?, number("p99_us=")?))
 }
