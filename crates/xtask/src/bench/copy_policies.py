@@ -7,7 +7,7 @@ database, count = sys.argv[1], int(sys.argv[2])
 connection = sqlite3.connect(database)
 there = connection.execute("SELECT COUNT(*) FROM policies WHERE removed_at IS NULL").fetchone()[0]
 names = [row[1] for row in connection.execute("PRAGMA table_info(policies)")]
-first = dict(zip(names, connection.execute("SELECT * FROM policies ORDER BY id LIMIT 1").fetchone()))
+first = dict(zip(names, connection.execute("SELECT * FROM policies WHERE name = 'grown-0'").fetchone()))
 about = "00000000-0000-7000-8000-000000000000"
 assert about in first["body"] and about in first["slots"], "the first policy is about another workspace"
 
