@@ -58,15 +58,16 @@ impl Authority {
         self.read(move |conn, _| views::secret_list(conn, &caller, scope)).await
     }
 
-    /// Versions of a key.
+    /// The newest versions of a key, at most `limit`.
     pub async fn versions(
         &self,
         caller: &Caller,
         scope: SecretScope,
         key: SecretKey,
+        limit: i64,
     ) -> Result<Vec<views::VersionView>, Refusal> {
         let caller = caller.clone();
-        self.read(move |conn, _| views::version_list(conn, &caller, scope, &key)).await
+        self.read(move |conn, _| views::version_list(conn, &caller, scope, &key, limit)).await
     }
 
     /// What an import would do to each key: `add`, `change` or `same`. Compares keyed digests; no value leaves. Whoever may

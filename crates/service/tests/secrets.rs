@@ -150,6 +150,11 @@ fn versions_have_two_pointers_and_a_roll_back_is_a_new_one() {
         let newest = list.iter().find(|version| version["version"] == 4).expect("the newest");
         assert_eq!((&newest["origin"], &newest["base_version"]), (&json!("rollback:1"), &json!(3)), "{newest}");
         assert!(list.iter().all(|version| version["active"] == json!(version["version"] == 4)), "{list:?}");
+        let one = owner.get(&at(&own, "/API_KEY/versions?limit=1")).await;
+        assert_eq!(one.status(200).json, json!([newest]));
+        for limit in ["0", "1001", "some"] {
+            owner.get(&at(&own, &format!("/API_KEY/versions?limit={limit}"))).await.refused(400, "INVALID_REQUEST");
+        }
         for (path, body) in [("activate", json!({"version": 9})), ("rollback", json!({"to_version": 9}))] {
             let (answer, changed) = world.changed(owner.post(&at(&own, &format!("/API_KEY/{path}")), body)).await;
             answer.refused(404, "VERSION_NOT_FOUND");

@@ -41,12 +41,12 @@ fn read(row: &Row) -> Result<VersionRow, DbError> {
     })
 }
 
-/// Versions of a key, newest first.
-pub(crate) fn list(conn: &mut Conn, scope: &str, key: &str) -> Result<Vec<VersionRow>, DbError> {
+/// The newest versions of a key, newest first.
+pub(crate) fn list(conn: &mut Conn, scope: &str, key: &str, limit: i64) -> Result<Vec<VersionRow>, DbError> {
     let rows = conn.query(
         "/* version_list */ SELECT version, delivery, origin, base_version, created_at, created_by, approval_id, approved_by, reason, \
-         expires_at, destroyed_at FROM secret_versions WHERE scope = $1 AND key = $2 ORDER BY version DESC LIMIT 1000",
-        params![scope, key],
+         expires_at, destroyed_at FROM secret_versions WHERE scope = $1 AND key = $2 ORDER BY version DESC LIMIT $3",
+        params![scope, key, limit],
     )?;
     rows.iter().map(read).collect()
 }

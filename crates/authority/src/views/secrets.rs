@@ -268,6 +268,7 @@ pub(crate) fn version_list(
     caller: &Caller,
     scope: SecretScope,
     key: &SecretKey,
+    limit: i64,
 ) -> Result<Vec<VersionView>, Refusal> {
     need(caller, Scope::SecretsRead)?;
     match scope {
@@ -275,7 +276,7 @@ pub(crate) fn version_list(
         SecretScope::Organisation => unconfined(caller)?,
     }
     let row = secrets::find(conn, scope, key.as_str())?.ok_or_else(|| Refusal::new(Code::SecretNotFound))?;
-    let versions = versions::list(conn, &row.scope, &row.key)?;
+    let versions = versions::list(conn, &row.scope, &row.key, limit)?;
     Ok(versions
         .into_iter()
         .map(|v| VersionView {

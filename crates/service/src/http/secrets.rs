@@ -21,6 +21,8 @@ use crate::{
     wire,
 };
 
+/// Versions of a key in one answer.
+const VERSIONS_MAX: i64 = 1_000;
 /// Largest body of an import, in bytes.
 const IMPORT_BYTES_MAX: usize = 8 * 1024 * 1024;
 
@@ -200,8 +202,13 @@ async fn list(call: Call) -> Result<Response, Refusal> {
 }
 
 async fn versions(call: Call) -> Result<Response, Refusal> {
-    call.only_query(&[])?;
-    ok(&call.app.authority.versions(call.caller()?, scope(&call)?, path_key(&call)?).await?)
+    call.only_query(&["limit"])?;
+    let limit = match call.query_as::<i64>("limit")? {
+        None => VERSIONS_MAX,
+        Some(limit) if (1..=VERSIONS_MAX).contains(&limit) => limit,
+        Some(_) => return Err(Refusal::because(Code::InvalidRequest, "`limit` is 1 to 1000")),
+    };
+    ok(&call.app.authority.versions(call.caller()?, scope(&call)?, path_key(&call)?, limit).await?)
 }
 
 async fn set(call: Call) -> Result<Response, Refusal> {

@@ -44,7 +44,7 @@ function request()
       return wrk.format("POST", path, vault, '{"value":"' .. filling .. n .. '"}')
     end
     -- A value is read by nobody: the nearest is what there is to know about one key.
-    if not write then return wrk.format("GET", "/workspaces/" .. ids[1] .. "/secrets/" .. key .. "/versions", headers) end
+    if not write then return wrk.format("GET", "/workspaces/" .. ids[1] .. "/secrets/" .. key .. "/versions?limit=1", headers) end
     return wrk.format("POST", "/workspaces/" .. ids[1] .. "/secrets", headers, '{"key":"' .. key .. '","value":"' .. filling .. n .. '"}')
   end
   -- Another key each time: an identical refusal would be answered from memory, an equal value would restart nothing.
