@@ -15,7 +15,7 @@ use std::{
 
 use kit::{
     ADMIN, Actor, Server,
-    faults::{Client, until},
+    faults::{Client, OWNER, until},
     runtime, serve,
 };
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -25,6 +25,8 @@ use serde_json::json;
 const IDLE: usize = 10_000;
 /// What those may cost, in KiB: a connection that is served has buffers, one that is not has none.
 const IDLE_KIB_MAX: u64 = 96 * 1024;
+/// What logins may leave behind in all, in KiB: less than one of them takes.
+const LOGINS_KIB_MAX: u64 = 19 * 1024;
 /// Waits that are short enough for a test.
 const IMPATIENT: &str = "[server]\nhead_wait_s = 1\nbody_wait_s = 1\nsilence_s = 2\n";
 
@@ -224,6 +226,28 @@ impl Drop for Network {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// Each hash of a password takes 19 MiB, on whichever thread is free.
+#[test]
+fn logins_leave_no_memory_behind() {
+    let db = TestDb::sqlite();
+    let server = Server::start(serve(&db));
+    runtime().block_on(async {
+        Client::new(&db, &server).await.is_well(&server.url).await;
+        let before = resident_kib(&server);
+        for _ in 0..4 {
+            let (url, mut logins) = (&server.url, tokio::task::JoinSet::new());
+            for _ in 0..8 {
+                let url = url.clone();
+                logins.spawn(async move { Actor::session(&url, OWNER).await });
+            }
+            assert_eq!(logins.join_all().await.len(), 8);
+        }
+        let after = resident_kib(&server);
+        assert!(after < before + LOGINS_KIB_MAX, "{before} KiB before 32 logins, {after} KiB after");
+    });
+    server.stop();
 }
 
 #[test]

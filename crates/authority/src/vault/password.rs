@@ -6,8 +6,11 @@
 use std::ops::RangeInclusive;
 
 use argon2::{
-    Algorithm, Argon2, Params, Version,
-    password_hash::{self, PasswordHasher, PasswordVerifier, phc::PasswordHash},
+    Algorithm, Argon2, Block, Params, Version,
+    password_hash::{
+        self, CustomizedPasswordHasher, PasswordVerifier,
+        phc::{Output, ParamsString, PasswordHash, Salt},
+    },
 };
 
 use super::{error::VaultError, random};
@@ -40,8 +43,9 @@ pub fn password_check(password: &str) -> Result<(), VaultError> {
 /// The hash to store, as a PHC string. Fails as [`password_check`] does.
 pub fn password_hash(password: &str) -> Result<String, VaultError> {
     password_check(password)?;
-    let hash: PasswordHash = argon2()?
-        .hash_password_with_salt(password.as_bytes(), &random::<16>())
+    let params = Params::new(MEMORY_KIB, PASSES, LANES, None).map_err(|_| VaultError::Crypto("odd hash costs"))?;
+    let hash = Returning
+        .hash_password_with_params(password.as_bytes(), &random::<16>(), params)
         .map_err(|_| VaultError::Crypto("the password could not be hashed"))?;
     Ok(hash.to_string())
 }
@@ -56,14 +60,49 @@ pub fn password_verify(password: &str, stored: Option<&str>) -> Result<bool, Vau
     }
     let malformed = VaultError::Malformed("it is not a password hash");
     let hash = PasswordHash::new(stored.unwrap_or(NOBODY)).map_err(|_| malformed.clone())?;
-    match argon2()?.verify_password(password.as_bytes(), &hash) {
+    match Returning.verify_password(password.as_bytes(), &hash) {
         Ok(()) => Ok(stored.is_some()),
         Err(password_hash::Error::PasswordInvalid) => Ok(false),
         Err(_) => Err(malformed),
     }
 }
 
-fn argon2() -> Result<Argon2<'static>, VaultError> {
-    let params = Params::new(MEMORY_KIB, PASSES, LANES, None).map_err(|_| VaultError::Crypto("odd hash costs"))?;
-    Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
+/// Reserved for one hash, in blocks of a KiB. The C library gives an allocation beyond 32 MiB a mapping of its own and
+/// returns it to the system when it is freed (`M_MMAP_THRESHOLD`, mallopt(3)); a smaller one stays with whichever thread asked
+/// for it, so that every thread that had hashed once kept 19 MiB. What is reserved and not touched costs nothing.
+const RESERVED_BLOCKS: usize = 33 * 1024;
+
+/// Argon2id whose memory goes back to the system with every hash.
+struct Returning;
+
+impl CustomizedPasswordHasher<PasswordHash> for Returning {
+    type Params = Params;
+
+    fn hash_password_customized(
+        &self,
+        password: &[u8],
+        salt: &[u8],
+        algorithm: Option<&str>,
+        version: Option<u32>,
+        params: Params,
+    ) -> password_hash::Result<PasswordHash> {
+        let algorithm = algorithm.map(Algorithm::try_from).transpose()?.unwrap_or_default();
+        let version = version.map(Version::try_from).transpose()?.unwrap_or_default();
+        let salt = Salt::new(salt)?;
+        let mut buffer = [0; Output::MAX_LENGTH];
+        let length = params.output_len().unwrap_or(Params::DEFAULT_OUTPUT_LEN);
+        let out = buffer.get_mut(..length).ok_or(password_hash::Error::OutputSize)?;
+        let blocks = params.block_count();
+        let mut memory = Vec::with_capacity(blocks.max(RESERVED_BLOCKS));
+        memory.resize(blocks, Block::new());
+        let params_text = ParamsString::try_from(&params)?;
+        Argon2::new(algorithm, version, params).hash_password_into_with_memory(password, &salt, out, &mut *memory)?;
+        Ok(PasswordHash {
+            algorithm: algorithm.ident(),
+            version: Some(version.into()),
+            params: params_text,
+            salt: Some(salt),
+            hash: Some(Output::new(out)?),
+        })
+    }
 }

@@ -63,6 +63,15 @@ fn passwords_are_hashed_with_a_fresh_salt_and_the_stated_costs() {
     assert!(matches!(password_verify("correct horse battery", Some("nonsense")), Err(VaultError::Malformed(_))));
 }
 
+/// Of the reference implementation, through argon2-cffi 25: salt `0123456789abcdef`.
+#[test]
+fn a_hash_is_that_of_the_reference_implementation() {
+    let hash = "$argon2id$v=19$m=19456,t=2,p=1$MDEyMzQ1Njc4OWFiY2RlZg$69I7qCjDTsQwhQqFvpQJiqEI0lGQvxC84fXE0Ktxca4";
+    assert_eq!(password_verify("correct horse battery", Some(hash)), Ok(true));
+    let cheaper = "$argon2id$v=19$m=19455,t=2,p=1$MDEyMzQ1Njc4OWFiY2RlZg$69I7qCjDTsQwhQqFvpQJiqEI0lGQvxC84fXE0Ktxca4";
+    assert_eq!(password_verify("correct horse battery", Some(cheaper)), Ok(false), "the costs are the hash's own");
+}
+
 #[test]
 fn an_unknown_name_costs_as_much_as_a_known_one() {
     let costs = |phc: &str| phc.split('$').take(4).map(str::to_owned).collect::<Vec<_>>();
