@@ -7,23 +7,20 @@ use axum::http::{HeaderMap, Uri, header};
 use portcullis_authority::Refusal;
 use portcullis_kernel::refusal::Code;
 
-use crate::app::App;
-
-/// Refuses a name that is not ours, and an origin that is not where we are. An address cannot be rebound, so each address
-/// is ours.
-pub(super) fn check(app: &App, headers: &HeaderMap) -> Result<(), Refusal> {
+/// Refuses a name that is not ours, and an origin that is not where we are: `public` and `agents` are the addresses that
+/// were configured. An address cannot be rebound, so each address is ours.
+pub(super) fn check(headers: &HeaderMap, public: Option<&str>, agents: Option<&str>) -> Result<(), Refusal> {
     let refused = |what: &str| Err(Refusal::because(Code::OriginRefused, format!("`{what}` is not this server's")));
     let mut hosts = headers.get_all(header::HOST).iter();
     let host = hosts.next().and_then(|host| host.to_str().ok()).and_then(|host| host.parse::<Uri>().ok());
     let Some(host) = host.filter(|_| hosts.next().is_none()) else { return refused("Host") };
-    let public = app.settings.public_url.as_deref().and_then(|url| url.parse::<Uri>().ok());
+    let [public, agents] = [public, agents].map(|url| url.and_then(|url| url.parse::<Uri>().ok()));
     let named = |known: &Option<Uri>| {
         known
             .as_ref()
             .and_then(Uri::host)
             .is_some_and(|name| host.host().is_some_and(|own| own.eq_ignore_ascii_case(name)))
     };
-    let agents = app.agents.as_ref().and_then(|(_, agents)| agents.url.parse::<Uri>().ok());
     if !(host.host().is_some_and(is_unnamed) || named(&public) || named(&agents)) {
         return refused("Host");
     }
