@@ -10,7 +10,7 @@ use std::process::Child;
 use kit::{
     Server,
     cluster::Cluster,
-    faults::{Client, survives_a_kill, until, verify},
+    faults::{Client, HEARTBEAT, survives_a_kill, until, upto, verify},
     ran, runtime, serve,
 };
 use nix::sys::signal::Signal::{SIGCONT, SIGINT, SIGQUIT, SIGSTOP};
@@ -128,6 +128,53 @@ fn sessions_that_are_ended_are_opened_again_and_refused_while_there_are_none_to_
         client
     });
     survives_a_kill(&db, server, &mut client);
+}
+
+#[test]
+fn a_server_that_was_deaf_for_a_while_hears_of_everything_afterwards() {
+    const ROUNDS: usize = 3;
+    const LISTENERS: &str = "FROM pg_stat_activity WHERE query = 'LISTEN portcullis_committed'";
+    let cluster = Cluster::start(&[]);
+    cluster.sql("CREATE ROLE app LOGIN");
+    cluster.sql("GRANT ALL ON SCHEMA public TO app");
+    let db = organisation(cluster.url().replace("postgres@", "app@"));
+    let first = Server::start(serve(&db));
+    let beside = db.beside();
+    for file in ["root.key", "portcullis.toml"] {
+        std::fs::copy(db.data_dir.join(file), beside.data_dir.join(file)).unwrap();
+    }
+    let second = Server::start(serve(&beside));
+    let listening = || cluster.sql(&format!("SELECT count(*) {LISTENERS}"));
+    let mut client = runtime().block_on(async {
+        let mut client = Client::new(&db, &first).await;
+        let mut stream = client.owner.stream(&second.url).await;
+        upto(&mut stream, "connected").await;
+        let mut told = 0;
+        for _ in 0..ROUNDS {
+            until("both listen", || (listening() == "2").then_some(()));
+            // What is connected stays so, and nobody comes back.
+            cluster.sql("ALTER ROLE app CONNECTION LIMIT 0");
+            assert_eq!(cluster.sql(&format!("SELECT count(pg_terminate_backend(pid)) {LISTENERS}")), "2");
+            until("nobody listens", || (listening() == "0").then_some(()));
+            let from = client.acknowledged() + 1;
+            for _ in 0..3 {
+                client.writes(&first.url).await;
+            }
+            assert_eq!(listening(), "0", "somebody heard of it");
+            cluster.sql("ALTER ROLE app CONNECTION LIMIT -1");
+            let keys: Vec<String> = (from..from + 3).map(|n| format!("\"KEY_{n}\"")).collect();
+            let seen = upto(&mut stream, keys.last().unwrap()).await;
+            let places: Vec<_> = keys.iter().map(|key| seen.find(key)).collect();
+            assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{keys:?} at {places:?}: {seen}");
+            // A stream that looks by itself says so first.
+            told += usize::from(!seen.contains(HEARTBEAT));
+        }
+        // Not all of them: on a busy machine a heartbeat may fall into the moment between.
+        assert!(told >= ROUNDS - 1, "{told} of {ROUNDS} times it was told when it could hear again");
+        client
+    });
+    second.stop();
+    survives_a_kill(&db, first, &mut client);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Several servers on one PostgreSQL: one order, signals everywhere, one supervisor for each workspace, and no moment at
 //! which nobody answers.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot set itself up has failed")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
 mod kit;
 
@@ -13,18 +13,17 @@ use std::{
 use kit::{
     ADMIN, Actor,
     balancer::Balancer,
+    faults::{HEARTBEAT, upto},
     fleet::{Fleet, HOLDS, exec, list, text},
     portcullis, ran, want,
 };
 use nix::sys::signal::Signal;
 use portcullis_authority::testkit_db::{TestDb, databases};
-use reqwest::{Method, Response};
+use reqwest::Method;
 use serde_json::json;
 
 /// Only to serve: no agents.
 const SERVES: &str = "run = false";
-/// What a stream says when nothing has come for a while, before it looks by itself.
-const HEARTBEAT: &str = ": \n\n";
 
 /// Two servers on one database; nothing where there is no PostgreSQL.
 fn pair(agents: &str, server: &str) -> Option<(Fleet, Fleet)> {
@@ -35,16 +34,6 @@ fn pair(agents: &str, server: &str) -> Option<(Fleet, Fleet)> {
     let mut second = first.beside(server, agents);
     second.start();
     Some((first, second))
-}
-
-/// What comes on a stream up to and with this text.
-async fn upto(stream: &mut Response, what: &str) -> String {
-    let mut seen = String::new();
-    while !seen.contains(what) {
-        let chunk = tokio::time::timeout(Duration::from_secs(60), stream.chunk()).await.expect("something comes");
-        seen.push_str(std::str::from_utf8(&chunk.unwrap().expect("the stream goes on")).unwrap());
-    }
-    seen
 }
 
 #[test]
