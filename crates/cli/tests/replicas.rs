@@ -227,6 +227,44 @@ fn a_server_that_was_stopped_in_its_tracks_records_nothing_of_what_was_taken_fro
 }
 
 #[test]
+fn of_two_servers_with_one_identity_the_later_one_supervises_and_the_earlier_one_only_serves() {
+    let Some(db) = databases().into_iter().find(|db| db.url.is_some()) else { return };
+    let first = Fleet::new(db, "");
+    let id = first.create("worker", exec(HOLDS), None);
+    first.settled(&id);
+    let held = first.send(&id, "hold for-ever\n");
+    first.taken(&id, &held);
+    let boot = first.boot(&id);
+    let mut second = first.beside("", "");
+    std::fs::copy(first.db.data_dir.join("server.id"), second.db.data_dir.join("server.id")).unwrap();
+    second.start();
+
+    first.until("the earlier one says why it stops", || {
+        first.log().contains("another process runs as this server").then_some(())
+    });
+    let next = second.next_boot(&id, &boot);
+    second.settled(&id);
+    assert_eq!(second.outcome(&id, &held)["status"], "failed", "whoever sent it is told");
+    let stale = Actor::bearer(&first.token(&boot));
+    let claim = format!("/workspaces/{id}/inbox/claim");
+    want(401, second.run(stale.post(&second.url(), &claim, json!({}))));
+
+    // Both serve; what is changed through the earlier one is brought about by the later one, and by it alone.
+    first.set(&id, "KEY", "set at the earlier one");
+    let last = second.next_boot(&id, &next);
+    second.settled(&id);
+    assert_eq!(first.ask(&id, "go on\n").trim(), "go on [redacted:KEY]");
+    second.token(&last);
+    assert_eq!(first.processes_of(&id).iter().filter(|(_, command)| command.contains(&last)).count(), 0);
+    let runs = second.runs(&id);
+    let live: Vec<_> = runs.iter().filter(|run| run["state"] == "live").collect();
+    assert_eq!((runs.len(), live.len(), &live[0]["boot_id"]), (3, 1, &json!(last)), "{runs:?}");
+    let worked = std::fs::read_to_string(second.work(&id).join("ran")).unwrap();
+    assert_eq!(worked, "go on\n");
+    first.verified();
+}
+
+#[test]
 fn a_server_that_is_started_again_at_once_keeps_its_agents_and_their_turns() {
     // What takes longer than the others wait is no restart at once, and proves nothing.
     const AT_ONCE: Duration = Duration::from_secs(4);
