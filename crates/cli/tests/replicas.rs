@@ -368,3 +368,53 @@ fn a_data_directory_is_one_servers_own() {
         assert_eq!(list(&fleet.get("/workspaces")).len(), 1);
     }
 }
+
+#[test]
+fn an_older_server_goes_on_beside_a_newer_schema_and_is_not_started_again() {
+    // What a release after this one may do: it only adds.
+    const NEWER: &str = "DO $$ DECLARE name TEXT; BEGIN \
+        FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'schema_migrations' LOOP \
+        EXECUTE format('ALTER TABLE %I ADD COLUMN of_a_newer_release BIGINT NOT NULL DEFAULT 0', name); END LOOP; \
+        CREATE TABLE of_a_newer_release (id TEXT PRIMARY KEY); \
+        INSERT INTO schema_migrations (version, name, digest, applied_at) VALUES (1000, 'newer', 'x', 0); END $$";
+    let Some(db) = databases().into_iter().find(|db| db.url.is_some()) else { return };
+    let first = Fleet::new(db, "");
+    let id = first.create("worker", exec(HOLDS), None);
+    first.settled(&id);
+    let mut second = first.beside("", "");
+    second.start();
+    let (owner, url, path) = (second.owner().clone(), second.url(), format!("/workspaces/{id}/secrets"));
+    let (over, looks) = tokio::sync::watch::channel(false);
+    let runtime = kit::runtime();
+    let writer = runtime.spawn(async move {
+        let mut count = 0;
+        while !*looks.borrow() || count == 0 {
+            let body = json!({"key": format!("KEY_{count}"), "value": "x", "delivery": "file"});
+            want(200, owner.post(&url, &path, body).await);
+            want(200, owner.get(&url, &path).await);
+            count += 1;
+        }
+        count
+    });
+    let held = first.send(&id, "hold during-it\n");
+    first.taken(&id, &held);
+    first.db.run(NEWER);
+    first.touch(&id, "during-it");
+    assert_eq!(first.reply(&id, &held).trim(), "hold during-it unset");
+    over.send_replace(true);
+    let written = runtime.block_on(writer).expect("no request failed");
+    let keys = first.get(&format!("/workspaces/{id}/secrets")).to_string();
+    assert!((0..written).all(|n| keys.contains(&format!("\"KEY_{n}\""))), "{written}: {keys}");
+    assert_eq!(first.get("/ready")["ready"], true);
+    let more = first.create("made-later", exec(HOLDS), None);
+    first.settled(&more);
+    assert_eq!(first.ask(&more, "go on\n").trim(), "go on unset");
+
+    // Whoever is started again with this release is told, and the other one is not disturbed.
+    second.stop_server();
+    let refused = ran(second.command()).exits(1);
+    assert!(refused.err.contains("SCHEMA_NEWER"), "{refused:?}");
+    first.settled(&id);
+    assert_eq!(first.ask(&id, "and on\n").trim(), "and on unset");
+    first.verified();
+}
