@@ -3,6 +3,19 @@
 
 #[path = "../../crates/service/src/json.rs"]
 mod json;
+#[path = "../../crates/service/src/problem.rs"]
+#[expect(dead_code, reason = "refusals are put into words here, and sent nowhere")]
+mod problem;
+/// The format of scenarios, without what replays them.
+#[path = "../../crates/cli/src/scenario"]
+#[expect(dead_code, reason = "what replays them reads more of it")]
+mod scenario {
+    mod format;
+    mod placeholder;
+    mod validate;
+    pub use format::Scenario;
+}
+#[path = "targets.rs"]
 mod targets;
 
 use std::sync::OnceLock;

@@ -3,13 +3,20 @@
 //! A target panics where a promise is broken: what was read is shown as what is read again, nothing comes twice, limits hold,
 //! and an error never quotes what it refused.
 
+#[path = "targets/a2a.rs"]
+mod a2a;
+#[path = "targets/head.rs"]
+mod head;
+#[path = "targets/mcp.rs"]
+mod mcp;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{Debug, Display};
 use std::str::FromStr;
 use std::sync::OnceLock;
 
 use portcullis_authority::vault::{
-    KeyPurpose, KeyRing, Place, PlainToken, Sealed, TokenHash, WrappedKey, looks_like_credential,
+    KeyPurpose, KeyRing, Place, PlainToken, Sealed, TokenHash, WrappedKey, looks_like_credential, test_root_key,
 };
 use portcullis_authority::{ExportMark, Pins, clock, verify_export};
 use portcullis_kernel::audit::{self, Event};
@@ -27,24 +34,30 @@ use portcullis_kernel::verb::Verb;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::json;
+use crate::{json, scenario::Scenario};
 
 /// Looks at one input.
 pub type Target = fn(&[u8]);
 
 /// Every target by its name, which is also the name of its folder in `fuzz/corpus`.
 pub const TARGETS: &[(&str, Target)] = &[
+    ("a2a_predecessor", a2a::predecessor),
+    ("a2a_request", a2a::request),
     ("audit_export", audit_export),
     ("deed", deed),
+    ("head", head::head),
     ("ids", ids),
     ("import_env", import_env),
     ("import_json", import_json),
     ("json", strict_json),
+    ("mcp_frame", mcp::frame),
     ("names", names),
     ("note", note),
     ("policy", policy),
     ("redact", redact),
+    ("root_key", root_key),
     ("runtime", runtime),
+    ("scenario", scenario),
     ("sealed", sealed),
     ("time", time),
     ("token", token),
@@ -269,6 +282,42 @@ fn sealed(data: &[u8]) {
         let at = usize::from(*at) % touched.len();
         touched[at] ^= 1;
         assert!(ring.open(&place, &Sealed { key_id: blob.key_id, bytes: touched }).is_err(), "a touched blob opens");
+    }
+}
+
+fn root_key(data: &[u8]) {
+    let Some(id) = test_root_key(data) else { return };
+    // A file is one key or none: nothing but the end of a line may be around its digits.
+    let bare = data.strip_suffix(b"\n").unwrap_or(data);
+    let bare = bare.strip_suffix(b"\r").unwrap_or(bare);
+    assert!(data.len() == 32 || bare.len() == 64 && bare.iter().all(u8::is_ascii_hexdigit), "another file is a key");
+    let mut other = data.to_vec();
+    other[0] = if other[0] == b'0' { b'1' } else { b'0' };
+    assert_ne!(test_root_key(&other), Some(id), "two keys are one");
+}
+
+fn scenario(data: &[u8]) {
+    let Some(text) = text(data) else { return };
+    match Scenario::parse(text) {
+        Ok(scenario) => {
+            let names = scenario.workspaces.iter().map(|workspace| &workspace.name);
+            let names: Vec<&String> = names.chain(scenario.actors.iter().map(|actor| &actor.name)).collect();
+            assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len(), "a name came twice");
+            let is_known = |actor: &str| scenario.actors.iter().any(|known| known.name == actor);
+            for step in scenario.steps.iter().chain(&scenario.cleanups) {
+                assert!(
+                    is_known(&step.actor) && step.verb_and_path().is_some(),
+                    "nobody asks, or for nothing: {step:?}"
+                );
+            }
+        }
+        // Whoever wrote the file finds the place.
+        Err(why) => {
+            let after = why.split_once("line ").map(|(_, after)| after).unwrap_or_default();
+            let digits: String = after.chars().take_while(char::is_ascii_digit).collect();
+            let line: usize = digits.parse().unwrap_or_default();
+            assert!((1..=text.split('\n').count()).contains(&line), "{why}");
+        }
     }
 }
 

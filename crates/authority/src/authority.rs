@@ -354,11 +354,14 @@ impl Authority {
         let keys = holds(until, async { keys.await.unwrap_or(false) }).await;
         let policy = self.read(|conn, core| Ok(core.policies(conn).map(drop)?));
         let policy = holds(until, async { policy.await.is_ok() }).await;
-        // Begin, lock and commit have to work. After a commit that failed something has to be stored as well: an empty
+        // Begin, lock and commit have to work. After a write that failed something has to be stored as well: an empty
         // transaction also commits on a full disk. It is tried and not remembered, or nothing could ever be ready again.
-        let suspect = stats.last_commit_failed;
+        let suspect = stats.doubted;
         let probe = move |cx: &mut Cx<'_>| if suspect { Ok(meta::rewrite(cx.conn)?) } else { Ok(()) };
         let writer = store && holds(until, async { self.write(Meta::default(), probe).await.is_ok() }).await;
+        if writer && suspect {
+            self.0.writer.trust();
+        }
         Readiness { store, writer, audit, keys, policy }
     }
 

@@ -2,25 +2,22 @@
 
 use std::{
     fs,
-    io::{Read, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
-    path::{Path, PathBuf},
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    path::Path,
     sync::{Arc, RwLock},
 };
 
 use portcullis_kernel::{
-    id::{CredentialId, OrganisationId, WorkspaceId},
+    id::{OrganisationId, WorkspaceId},
     policy::{LoadError, Policy},
-    scope::Scopes,
     subject::{Principal, SystemRole},
     workspace::Kind,
 };
-use zeroize::Zeroizing;
 
 use crate::{
+    admin_token::{self, Admin, AdminToken, Wanted},
     authn,
     authority::{self, Authority},
-    caller::CredentialKind,
     chain::{ChainBatch, Head},
     clock::Clock,
     core::{Config, Core},
@@ -37,12 +34,8 @@ use crate::{
         audit, credentials, meta,
         workspaces::{self, NewWorkspace},
     },
-    vault::{self, PlainToken, RootKey, TokenHash, TokenKind, VaultError, root_key_path},
+    vault::{self, RootKey, VaultError, root_key_path},
 };
-
-/// Shortest admin token that is taken from the environment, in characters.
-pub const ADMIN_TOKEN_CHARS_MIN: usize = 16;
-const ADMIN_TOKEN_FILE: &str = "admin.token";
 
 /// Why the service does not start. Every text says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -82,16 +75,6 @@ impl From<Refusal> for StartError {
     }
 }
 
-/// Where the admin token comes from.
-pub enum AdminToken {
-    /// From the environment.
-    Given(Zeroizing<String>),
-    /// A 0600 file in the data directory, made at first start.
-    File,
-    /// Leave it as it is: commands that work beside a running server.
-    Untouched,
-}
-
 /// How to open an organisation.
 pub struct Opening<'a> {
     /// Directory of keys and, with SQLite, of the database.
@@ -126,54 +109,6 @@ fn data_dir(path: &Path) -> Result<(), StartError> {
     }
 }
 
-/// The admin token's text. A generated one is written before its hash is, so that a crash between leaves a file that the
-/// next start takes up.
-fn admin_text(source: AdminToken, dir: &Path) -> Result<Option<Zeroizing<String>>, StartError> {
-    match source {
-        AdminToken::Untouched => Ok(None),
-        AdminToken::Given(text) => {
-            let trimmed = Zeroizing::new(text.trim().to_owned());
-            if trimmed.chars().count() < ADMIN_TOKEN_CHARS_MIN {
-                let problem = format!(
-                    "PORTCULLIS_ADMIN_TOKEN has fewer than {ADMIN_TOKEN_CHARS_MIN} characters; use 32 random bytes"
-                );
-                return Err(StartError::AdminToken(problem));
-            }
-            Ok(Some(trimmed))
-        }
-        AdminToken::File => admin_file(&dir.join(ADMIN_TOKEN_FILE)).map(Some),
-    }
-}
-
-fn admin_file(path: &PathBuf) -> Result<Zeroizing<String>, StartError> {
-    let problem = |what: String| StartError::AdminToken(format!("`{}`: {what}", path.display()));
-    if let Ok(mut file) = fs::File::open(path) {
-        let mode = file.metadata().map_err(|e| problem(e.to_string()))?.permissions().mode();
-        if mode & 0o077 != 0 {
-            return Err(problem("others may read it; set its mode to 0600".into()));
-        }
-        let mut text = Zeroizing::new(String::new());
-        file.read_to_string(&mut text).map_err(|e| problem(e.to_string()))?;
-        let text = Zeroizing::new(text.trim().to_owned());
-        return if text.len() < ADMIN_TOKEN_CHARS_MIN {
-            Err(problem("it is too short; remove it to have one made".into()))
-        } else {
-            Ok(text)
-        };
-    }
-    let token = PlainToken::generate(TokenKind::Admin);
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(|e| problem(e.to_string()))?;
-    let written =
-        file.write_all(token.expose().as_bytes()).and_then(|()| file.write_all(b"\n")).and_then(|()| file.sync_all());
-    written.map_err(|e| problem(e.to_string()))?;
-    Ok(Zeroizing::new(token.expose().to_owned()))
-}
-
 /// Opens the organisation, making it at first start.
 pub(crate) fn open(opening: Opening<'_>) -> Result<Authority, StartError> {
     data_dir(opening.data_dir)?;
@@ -187,10 +122,10 @@ pub(crate) fn open(opening: Opening<'_>) -> Result<Authority, StartError> {
         // Before anything is opened, which would make an empty one.
         return Err(log_cut("the database is gone"));
     }
-    let admin = admin_text(opening.admin_token, opening.data_dir)?;
+    let admin = Admin::find(opening.admin_token, opening.data_dir)?;
     let now = opening.clock.now();
     let key_path = root_key_path(opening.root_key_file, opening.data_dir);
-    let opened: Result<(Core, i64), StartError> = off_runtime(|| {
+    let opened: Result<(Core, i64, Option<Wanted>), StartError> = off_runtime(|| {
         let mut conn = Conn::open(&target, Role::Writer)?;
         let migrated = migrate(&mut conn, MIGRATIONS, now.0)?;
         let fresh = migrated.was_new || meta::get(&mut conn, authority::ORGANISATION)?.is_none();
@@ -225,9 +160,10 @@ pub(crate) fn open(opening: Opening<'_>) -> Result<Authority, StartError> {
             clock: opening.clock,
             seat: RwLock::default(),
         };
-        Ok((core, kept))
+        let admin = admin.settle(conn.is_postgres(), credentials::admin(&mut conn)?.is_some())?;
+        Ok((core, kept, admin))
     });
-    let (core, kept_at_size) = opened?;
+    let (core, kept_at_size, admin) = opened?;
     let core = Arc::new(core);
     let (committed, watch) = tokio::sync::watch::channel(0);
     hear(&target, &committed)?;
@@ -235,12 +171,16 @@ pub(crate) fn open(opening: Opening<'_>) -> Result<Authority, StartError> {
     let wait = std::time::Duration::from_millis(core.config.store_wait_ms.max(0).unsigned_abs());
     let writer: Writer<Head> = Writer::start(&target, batch, WriterConfig { wait, ..WriterConfig::default() })?;
     let shared = Arc::clone(&core);
-    writer.submit_blocking(move |tx| {
+    let made = admin.as_ref().and_then(|wanted| wanted.made.clone());
+    let useful = writer.submit_blocking(move |tx| {
         let meta = Meta { request_id: "start".into(), ..Meta::default() };
         let mut cx = Cx { conn: tx.conn, head: tx.state, core: &shared, now: shared.clock.now(), meta: &meta };
         organisation(&mut cx)?;
-        admin.map_or(Ok(()), |text| admin_credential(&mut cx, &text))
+        admin.map_or(Ok(true), |wanted| admin_token::put(&mut cx, &wanted))
     })?;
+    if !useful {
+        admin_token::useless(made.as_deref());
+    }
     let readers = Readers::open(&target, ReadersConfig { wait, ..ReadersConfig::default() })?;
     Ok(Authority::new(core, writer, readers, watch, target, KeptHead::in_dir(opening.data_dir)))
 }
@@ -291,46 +231,4 @@ fn organisation(cx: &mut Cx<'_>) -> Result<(), Refusal> {
         runtime: None,
     };
     Ok(workspaces::insert(&mut writing, &new)?)
-}
-
-/// Makes the stored hash that of `text`. Another token ends the old one and everything minted from it.
-fn admin_credential(cx: &mut Cx<'_>, text: &str) -> Result<(), Refusal> {
-    let hash = TokenHash::of_text(text);
-    let known = credentials::admin(cx.conn)?;
-    if known.as_ref().is_some_and(|(_, stored)| stored == hash.0.as_slice()) {
-        return Ok(());
-    }
-    if let Some((id, _)) = known {
-        credentials::revoke_tree(cx.conn, id, "admin_token_replaced", cx.now.0)?;
-    }
-    let because = cx.record(&mut authn::system_event(cx, "admin_token.set", "start"))?;
-    let id = CredentialId::from_uuid(vault::uuid_v7(cx.now.0));
-    let root = cx.core.root;
-    let mut writing = Writing::new(cx, because, Principal::System(SystemRole::Bootstrap).to_string(), None);
-    let new = credentials::NewCredential {
-        id,
-        kind: CredentialKind::Admin,
-        hash: hash.0.as_slice(),
-        hint: "admin",
-        name: "admin token",
-        // An agent surface, never a human: whoever holds it is the root agent (design §3).
-        principal: Principal::Agent(root),
-        ancestors: &[],
-        workspace: None,
-        scopes: &Scopes::admin(),
-        unattended: false,
-        // Replaced in the environment, not by time.
-        expires_at: i64::MAX,
-        idle_ms: None,
-        payload: None,
-    };
-    match credentials::insert(&mut writing, &new) {
-        Ok(()) => Ok(()),
-        // The same token was in use before and was replaced: it does not come back to life.
-        Err(DbError::Unique { .. }) => Err(Refusal::because(
-            portcullis_kernel::refusal::Code::Conflict,
-            "this admin token was replaced earlier; choose a new one",
-        )),
-        Err(error) => Err(error.into()),
-    }
 }

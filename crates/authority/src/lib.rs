@@ -8,6 +8,7 @@
 
 mod act;
 mod actions;
+mod admin_token;
 mod agents;
 mod authn;
 mod authority;
@@ -56,10 +57,11 @@ pub use actions::{
     MessageTaken, MessageText, Minted, OperatorMade, OperatorSaved, PolicySaved, Released, Revoked, Rotated,
     SecretDestroyed, SecretGone, SecretSaved, WorkspaceRemoved, WorkspaceSaved,
 };
+pub use admin_token::AdminToken;
 pub use agents::{Restless, Surviving};
 pub use authn::Presented;
 pub use authority::{Authority, Readiness, Stats};
-pub use bootstrap::{AdminToken, Opening, StartError};
+pub use bootstrap::{Opening, StartError};
 pub use caller::{Caller, CredentialKind};
 pub use core::Config;
 pub use db::{DbError, MigrateError, SQLITE_FILE, Server, Target, WriterStats, schema_version};

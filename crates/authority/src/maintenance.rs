@@ -10,13 +10,16 @@ use crate::{
     plaintext, plan,
     refusal::{Fault, Refusal},
     refusal_cache::Repeated,
-    tables::{approvals, challenges, events, idempotency, versions},
+    tables::{approvals, challenges, events, idempotency, servers, versions},
 };
 
 /// A reminder is recorded this long before a value expires.
 const REMIND_BEFORE_MS: i64 = 7 * 24 * 60 * 60 * 1000;
 /// Values resealed in one transaction.
 const RESEAL_STEP: i64 = 100;
+
+/// A server that has given no sign of life for this long, and has nothing to its name, is forgotten.
+const SERVER_KEPT_MS: i64 = 30 * 24 * 60 * 60 * 1000;
 
 /// How far resealing has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -72,6 +75,10 @@ pub(crate) fn prune(cx: &mut Cx<'_>) -> Result<(), Refusal> {
     events::prune(cx.conn, cx.head.event_id)?;
     idempotency::prune(cx.conn, cx.now.0)?;
     challenges::prune(cx.conn, cx.now.0)?;
+    // SQLite has one server, which gives no signs of life.
+    if cx.conn.is_postgres() {
+        servers::prune(cx.conn, cx.now.0 - SERVER_KEPT_MS)?;
+    }
     Ok(())
 }
 

@@ -41,6 +41,9 @@ pub enum Beat {
     Noted(Vec<(ServerId, i64)>),
     /// Another process has begun a life of this server: a copy of its data directory. This one supervises nothing more.
     Superseded,
+    /// Nobody knows this server any more: it was silent for very long, by somebody's clock, and supervised nothing. It may
+    /// begin a new life.
+    Forgotten,
 }
 
 /// A pulse that a server heard for another one.
@@ -119,7 +122,8 @@ impl Authority {
         self.write(named(), move |cx| {
             let seat = cx.core.seat().ok_or_else(not_ours)?;
             if !servers::beat(cx.conn, seat.server, seat.epoch, &reaches, cx.now.0)? {
-                return Ok(Beat::Superseded);
+                let known = servers::epoch(cx.conn, seat.server)?.is_some();
+                return Ok(if known { Beat::Superseded } else { Beat::Forgotten });
             }
             let others = servers::others(cx.conn, seat.server)?;
             Ok(Beat::Noted(others.into_iter().map(|other| (other.id, other.beat)).collect()))

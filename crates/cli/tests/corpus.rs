@@ -5,6 +5,9 @@
 
 #[path = "../../service/src/json.rs"]
 mod json;
+#[path = "../../service/src/problem.rs"]
+#[expect(dead_code, reason = "refusals are put into words here, and sent nowhere")]
+mod problem;
 #[path = "../../../fuzz/src/targets.rs"]
 mod targets;
 
@@ -12,7 +15,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use portcullis_cli::scenario::Scenario;
+use portcullis_cli::scenario::{self, Scenario};
 use targets::TARGETS;
 
 const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus");

@@ -9,8 +9,8 @@ use std::process::Child;
 
 use kit::{
     Server,
-    cluster::Cluster,
-    faults::{Client, survives_a_kill, until, verify},
+    cluster::{Cluster, Part},
+    faults::{Client, HEARTBEAT, survives_a_kill, until, upto, verify},
     ran, runtime, serve,
 };
 use nix::sys::signal::Signal::{SIGCONT, SIGINT, SIGQUIT, SIGSTOP};
@@ -18,6 +18,10 @@ use portcullis_authority::testkit_db::{TestDb, databases, target};
 
 /// `serve` that waits two seconds for its database, so that the test does not wait twenty.
 const CONFIG: &str = "[limits]\nstore_wait_s = 2\n";
+/// Large enough to fill a small disk soon.
+const VALUE_BYTES: usize = 60_000;
+/// More small writes than pages that exist have room for.
+const SMALL_MAX: usize = 500;
 
 /// An organisation in this cluster, whose database is at `url`.
 fn organisation(url: String) -> TestDb {
@@ -128,6 +132,117 @@ fn sessions_that_are_ended_are_opened_again_and_refused_while_there_are_none_to_
         client
     });
     survives_a_kill(&db, server, &mut client);
+}
+
+#[test]
+fn a_server_that_was_deaf_for_a_while_hears_of_everything_afterwards() {
+    const ROUNDS: usize = 3;
+    const LISTENERS: &str = "FROM pg_stat_activity WHERE query = 'LISTEN portcullis_committed'";
+    let cluster = Cluster::start(&[]);
+    cluster.sql("CREATE ROLE app LOGIN");
+    cluster.sql("GRANT ALL ON SCHEMA public TO app");
+    let db = organisation(cluster.url().replace("postgres@", "app@"));
+    let first = Server::start(serve(&db));
+    let beside = db.beside();
+    for file in ["root.key", "portcullis.toml"] {
+        std::fs::copy(db.data_dir.join(file), beside.data_dir.join(file)).unwrap();
+    }
+    let second = Server::start(serve(&beside));
+    let listening = || cluster.sql(&format!("SELECT count(*) {LISTENERS}"));
+    let mut client = runtime().block_on(async {
+        let mut client = Client::new(&db, &first).await;
+        let mut stream = client.owner.stream(&second.url).await;
+        upto(&mut stream, "connected").await;
+        let mut told = 0;
+        for _ in 0..ROUNDS {
+            until("both listen", || (listening() == "2").then_some(()));
+            // What is connected stays so, and nobody comes back.
+            cluster.sql("ALTER ROLE app CONNECTION LIMIT 0");
+            assert_eq!(cluster.sql(&format!("SELECT count(pg_terminate_backend(pid)) {LISTENERS}")), "2");
+            until("nobody listens", || (listening() == "0").then_some(()));
+            let from = client.acknowledged() + 1;
+            for _ in 0..3 {
+                client.writes(&first.url).await;
+            }
+            assert_eq!(listening(), "0", "somebody heard of it");
+            cluster.sql("ALTER ROLE app CONNECTION LIMIT -1");
+            let keys: Vec<String> = (from..from + 3).map(|n| format!("\"KEY_{n}\"")).collect();
+            let seen = upto(&mut stream, keys.last().unwrap()).await;
+            let places: Vec<_> = keys.iter().map(|key| seen.find(key)).collect();
+            assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{keys:?} at {places:?}: {seen}");
+            // A stream that looks by itself says so first.
+            told += usize::from(!seen.contains(HEARTBEAT));
+        }
+        // Not all of them: on a busy machine a heartbeat may fall into the moment between.
+        assert!(told >= ROUNDS - 1, "{told} of {ROUNDS} times it was told when it could hear again");
+        client
+    });
+    second.stop();
+    survives_a_kill(&db, first, &mut client);
+}
+
+#[test]
+fn a_postgres_whose_disk_is_full_refuses_writes_and_takes_them_again_once_there_is_room() {
+    full(Part::Data);
+}
+
+#[test]
+fn a_postgres_whose_log_has_no_room_ends_and_is_used_again_once_it_runs() {
+    full(Part::Log);
+}
+
+fn full(part: Part) {
+    let bytes = match part {
+        Part::Data => 64 << 20,
+        Part::Log => 8 << 20,
+    };
+    let mut cluster = Cluster::start_on(part, bytes, &[]);
+    let db = organisation(cluster.url());
+    let server = Server::start(serve(&db));
+    let url = server.url.clone();
+    let ballast = cluster.disk.as_ref().unwrap().path("ballast");
+    let mut client = runtime().block_on(async {
+        let mut client = Client::new(&db, &server).await;
+        client.is_well(&url).await;
+        for _ in 0..2 {
+            fill(&ballast);
+            while client.write(&url, VALUE_BYTES).await.0 == 200 {}
+            // Pages that are there already may still have room for small ones.
+            let mut taken = 0;
+            while client.write(&url, 8).await.0 == 200 {
+                taken += 1;
+                assert!(taken < SMALL_MAX, "{part:?} is full, and {taken} writes were taken");
+            }
+            let checks = client.is_refused(&url, "no room").await;
+            assert_eq!(checks["writer"], false, "{checks}");
+            if part == Part::Data {
+                assert_eq!(checks["store"], true, "{checks}");
+                client.finds_everything(&url).await;
+            } else {
+                until("it has ended", || cluster.has_ended().then_some(()));
+                client.is_refused(&url, "it has ended").await;
+            }
+            std::fs::remove_file(&ballast).unwrap();
+            if cluster.has_ended() {
+                // As whoever keeps it running does.
+                cluster.run(&[]);
+            }
+            client.gets_well(&url, "there is room again").await;
+            client.finds_everything(&url).await;
+        }
+        client
+    });
+    survives_a_kill(&db, server, &mut client);
+}
+
+/// Fills a disk to the last page.
+fn fill(ballast: &std::path::Path) {
+    use std::io::Write;
+    // Closed at the end: held open it would keep its room when it is removed.
+    let mut file = std::fs::File::create(ballast).unwrap();
+    for piece in [1 << 20, 4096] {
+        while file.write_all(&vec![0; piece]).is_ok() {}
+    }
 }
 
 #[test]

@@ -6,10 +6,11 @@ mod kit;
 use std::path::Path;
 
 use kit::{
+    balancer::Balancer,
     fleet::{Fleet, shown, text},
     want,
 };
-use portcullis_authority::testkit_db::TestDb;
+use portcullis_authority::testkit_db::{TestDb, databases};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -107,4 +108,55 @@ fn a_container_ends_its_turn_while_no_server_runs_and_is_found_again() {
     let failed = fleet.shown(&other, "failed");
     assert!(text(&failed, "status_reason").contains("no-such-image:9"), "{failed}");
     assert_eq!(fleet.runs(&other).len(), 1);
+}
+
+#[test]
+fn a_container_goes_on_with_its_turn_at_another_server_when_its_own_is_gone() {
+    let Some(socket) = engine::socket() else { return };
+    let Some(db) = databases().into_iter().find(|db| db.url.is_some()) else { return };
+    let settings = format!("engine = {socket:?}\n");
+    let mut first = Fleet::new(db, &settings);
+    let mut second = first.beside("", &settings);
+    // Agents talk to whoever is there.
+    let runtimes = kit::runtime();
+    let balancer = runtimes.block_on(Balancer::start(&[first.url(), second.url()]));
+    for fleet in [&first, &second] {
+        fleet.configure_agents(&format!("url = {:?}", balancer.url));
+    }
+    first.stop_server();
+    first.start();
+    let script = "read -r word name; while [ \"$word\" = hold ] && [ ! -e \"$name\" ]; do sleep 0.03; done; \
+        echo \"$word $(cat \"$PORTCULLIS_SECRETS_DIR/FILE_KEY\" 2>/dev/null | wc -c)\"";
+    let id = first.create("boxed", runtime(json!({"mind": "exec", "command": ["sh", "-c", script]})), None);
+    let containers = Containers(socket, id.clone());
+    first.settled(&id);
+    let (boot, held) = (first.boot(&id), first.send(&id, "hold it\n"));
+    first.taken(&id, &held);
+    second.start();
+    first.kill_server();
+
+    second.until("it is taken over", || {
+        let taken = second.audit(&format!("event=workspace.taken_over&workspace_id={id}"));
+        (!taken.is_empty()).then_some(())
+    });
+    first.touch(&id, "it");
+    assert_eq!(second.reply(&id, &held).trim(), "hold 0");
+    // What the new server puts into its files is there, in the directories of the old one.
+    let file = json!({"key": "FILE_KEY", "value": "value-of-a-file", "delivery": "file"});
+    second.post(&format!("/workspaces/{id}/secrets"), Some(file), 200);
+    second.settled(&id);
+    assert_eq!(second.ask(&id, "file\n").trim(), "file 15");
+    assert!(text(&second.get(&format!("/workspaces/{id}/logs")), "text").contains("agent: "));
+    assert_eq!((second.boot(&id), second.runs(&id).len()), (boot.clone(), 1));
+
+    // And it is the new server's to stop.
+    second.set(&id, "KEY", "value-of-a-variable");
+    second.next_boot(&id, &boot);
+    second.settled(&id);
+    let runs = second.runs(&id);
+    assert_eq!((runs.len(), &runs[0]["cause"], &runs[0]["crash"]), (2, &json!("restart"), &json!(false)), "{runs:?}");
+    assert_eq!(second.ask(&id, "file\n").trim(), "file 15");
+    want(200, second.ask_as(second.owner(), Method::DELETE, &format!("/workspaces/{id}"), None));
+    second.until("every container of it is gone", || (containers.count() == 0).then_some(()));
+    second.verified();
 }

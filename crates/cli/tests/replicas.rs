@@ -1,7 +1,7 @@
 //! Several servers on one PostgreSQL: one order, signals everywhere, one supervisor for each workspace, and no moment at
 //! which nobody answers.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot set itself up has failed")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
 mod kit;
 
@@ -13,18 +13,17 @@ use std::{
 use kit::{
     ADMIN, Actor,
     balancer::Balancer,
+    faults::{HEARTBEAT, upto},
     fleet::{Fleet, HOLDS, exec, list, text},
     portcullis, ran, want,
 };
 use nix::sys::signal::Signal;
 use portcullis_authority::testkit_db::{TestDb, databases};
-use reqwest::{Method, Response};
+use reqwest::Method;
 use serde_json::json;
 
 /// Only to serve: no agents.
 const SERVES: &str = "run = false";
-/// What a stream says when nothing has come for a while, before it looks by itself.
-const HEARTBEAT: &str = ": \n\n";
 
 /// Two servers on one database; nothing where there is no PostgreSQL.
 fn pair(agents: &str, server: &str) -> Option<(Fleet, Fleet)> {
@@ -35,16 +34,6 @@ fn pair(agents: &str, server: &str) -> Option<(Fleet, Fleet)> {
     let mut second = first.beside(server, agents);
     second.start();
     Some((first, second))
-}
-
-/// What comes on a stream up to and with this text.
-async fn upto(stream: &mut Response, what: &str) -> String {
-    let mut seen = String::new();
-    while !seen.contains(what) {
-        let chunk = tokio::time::timeout(Duration::from_secs(60), stream.chunk()).await.expect("something comes");
-        seen.push_str(std::str::from_utf8(&chunk.unwrap().expect("the stream goes on")).unwrap());
-    }
-    seen
 }
 
 #[test]
@@ -238,6 +227,44 @@ fn a_server_that_was_stopped_in_its_tracks_records_nothing_of_what_was_taken_fro
 }
 
 #[test]
+fn of_two_servers_with_one_identity_the_later_one_supervises_and_the_earlier_one_only_serves() {
+    let Some(db) = databases().into_iter().find(|db| db.url.is_some()) else { return };
+    let first = Fleet::new(db, "");
+    let id = first.create("worker", exec(HOLDS), None);
+    first.settled(&id);
+    let held = first.send(&id, "hold for-ever\n");
+    first.taken(&id, &held);
+    let boot = first.boot(&id);
+    let mut second = first.beside("", "");
+    std::fs::copy(first.db.data_dir.join("server.id"), second.db.data_dir.join("server.id")).unwrap();
+    second.start();
+
+    first.until("the earlier one says why it stops", || {
+        first.log().contains("another process runs as this server").then_some(())
+    });
+    let next = second.next_boot(&id, &boot);
+    second.settled(&id);
+    assert_eq!(second.outcome(&id, &held)["status"], "failed", "whoever sent it is told");
+    let stale = Actor::bearer(&first.token(&boot));
+    let claim = format!("/workspaces/{id}/inbox/claim");
+    want(401, second.run(stale.post(&second.url(), &claim, json!({}))));
+
+    // Both serve; what is changed through the earlier one is brought about by the later one, and by it alone.
+    first.set(&id, "KEY", "set at the earlier one");
+    let last = second.next_boot(&id, &next);
+    second.settled(&id);
+    assert_eq!(first.ask(&id, "go on\n").trim(), "go on [redacted:KEY]");
+    second.token(&last);
+    assert_eq!(first.processes_of(&id).iter().filter(|(_, command)| command.contains(&last)).count(), 0);
+    let runs = second.runs(&id);
+    let live: Vec<_> = runs.iter().filter(|run| run["state"] == "live").collect();
+    assert_eq!((runs.len(), live.len(), &live[0]["boot_id"]), (3, 1, &json!(last)), "{runs:?}");
+    let worked = std::fs::read_to_string(second.work(&id).join("ran")).unwrap();
+    assert_eq!(worked, "go on\n");
+    first.verified();
+}
+
+#[test]
 fn a_server_that_is_started_again_at_once_keeps_its_agents_and_their_turns() {
     // What takes longer than the others wait is no restart at once, and proves nothing.
     const AT_ONCE: Duration = Duration::from_secs(4);
@@ -340,4 +367,54 @@ fn a_data_directory_is_one_servers_own() {
         assert!(refused.err.contains("DATA_DIR_IN_USE"), "{refused:?}");
         assert_eq!(list(&fleet.get("/workspaces")).len(), 1);
     }
+}
+
+#[test]
+fn an_older_server_goes_on_beside_a_newer_schema_and_is_not_started_again() {
+    // What a release after this one may do: it only adds.
+    const NEWER: &str = "DO $$ DECLARE name TEXT; BEGIN \
+        FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'schema_migrations' LOOP \
+        EXECUTE format('ALTER TABLE %I ADD COLUMN of_a_newer_release BIGINT NOT NULL DEFAULT 0', name); END LOOP; \
+        CREATE TABLE of_a_newer_release (id TEXT PRIMARY KEY); \
+        INSERT INTO schema_migrations (version, name, digest, applied_at) VALUES (1000, 'newer', 'x', 0); END $$";
+    let Some(db) = databases().into_iter().find(|db| db.url.is_some()) else { return };
+    let first = Fleet::new(db, "");
+    let id = first.create("worker", exec(HOLDS), None);
+    first.settled(&id);
+    let mut second = first.beside("", "");
+    second.start();
+    let (owner, url, path) = (second.owner().clone(), second.url(), format!("/workspaces/{id}/secrets"));
+    let (over, looks) = tokio::sync::watch::channel(false);
+    let runtime = kit::runtime();
+    let writer = runtime.spawn(async move {
+        let mut count = 0;
+        while !*looks.borrow() || count == 0 {
+            let body = json!({"key": format!("KEY_{count}"), "value": "x", "delivery": "file"});
+            want(200, owner.post(&url, &path, body).await);
+            want(200, owner.get(&url, &path).await);
+            count += 1;
+        }
+        count
+    });
+    let held = first.send(&id, "hold during-it\n");
+    first.taken(&id, &held);
+    first.db.run(NEWER);
+    first.touch(&id, "during-it");
+    assert_eq!(first.reply(&id, &held).trim(), "hold during-it unset");
+    over.send_replace(true);
+    let written = runtime.block_on(writer).expect("no request failed");
+    let keys = first.get(&format!("/workspaces/{id}/secrets")).to_string();
+    assert!((0..written).all(|n| keys.contains(&format!("\"KEY_{n}\""))), "{written}: {keys}");
+    assert_eq!(first.get("/ready")["ready"], true);
+    let more = first.create("made-later", exec(HOLDS), None);
+    first.settled(&more);
+    assert_eq!(first.ask(&more, "go on\n").trim(), "go on unset");
+
+    // Whoever is started again with this release is told, and the other one is not disturbed.
+    second.stop_server();
+    let refused = ran(second.command()).exits(1);
+    assert!(refused.err.contains("SCHEMA_NEWER"), "{refused:?}");
+    first.settled(&id);
+    assert_eq!(first.ask(&id, "and on\n").trim(), "and on unset");
+    first.verified();
 }

@@ -10,6 +10,7 @@ use std::{
     net::TcpStream,
     os::unix::fs::PermissionsExt,
     path::Path,
+    process::Command,
 };
 
 use kit::{ADMIN, Actor, Ended, PASSWORD, Server, alone, fed, operator, portcullis, ran, runtime, serve, want};
@@ -87,6 +88,76 @@ fn the_first_start_opens_nothing_but_a_link_that_works_once() {
         let log = server.stop();
         assert!(!log.contains("claim") && !log.contains(token.trim()), "{log}");
     }
+}
+
+/// `serve` without a given token.
+fn untold(db: &TestDb) -> Command {
+    let mut command = portcullis(db);
+    command.arg("serve").arg("--data").arg(&db.data_dir).args(["--listen", "127.0.0.1:0", "--no-agents"]);
+    command
+}
+
+/// What a token opens at a server.
+#[track_caller]
+fn opens(server: &Server, token: &str, status: u16) {
+    runtime().block_on(async { want(status, Actor::bearer(token.trim()).get(&server.url, "/workspaces").await) });
+}
+
+#[test]
+fn a_second_server_takes_no_admin_token_away_unless_somebody_chose_another() {
+    let Some(db) = databases().into_iter().find(|db| db.url.is_some()) else { return };
+    let first = Server::start(untold(&db));
+    let token = fs::read_to_string(db.data_dir.join("admin.token")).unwrap();
+    let beside = db.beside();
+    fs::copy(db.data_dir.join("root.key"), beside.data_dir.join("root.key")).unwrap();
+    let file = beside.data_dir.join("admin.token");
+    let second = Server::start(untold(&beside));
+    assert!(!file.exists(), "a token that would open nothing");
+    opens(&first, &token, 200);
+    opens(&second, &token, 200);
+    second.stop();
+
+    // One that was the organisation's nowhere, or is not any more.
+    let other = "an-admin-token-of-another-time";
+    fs::write(&file, other).unwrap();
+    set_mode(&file, 0o600);
+    let second = Server::start(untold(&beside));
+    opens(&second, other, 401);
+    opens(&second, &token, 200);
+    opens(&first, &token, 200);
+    let log = second.stop();
+    assert!(log.contains("opens nothing") && !log.contains(other), "{log}");
+
+    let mut chosen = untold(&beside);
+    chosen.env("PORTCULLIS_ADMIN_TOKEN", ADMIN);
+    let second = Server::start(chosen);
+    for server in [&first, &second] {
+        opens(server, &token, 401);
+        opens(server, ADMIN, 200);
+    }
+    // Its own file opens nothing now, and it serves all the same.
+    first.stop();
+    let first = Server::start(untold(&db));
+    opens(&first, &token, 401);
+    opens(&first, ADMIN, 200);
+    first.stop();
+    second.stop();
+}
+
+#[test]
+fn a_server_that_is_alone_makes_another_admin_token_when_its_file_is_removed() {
+    let db = TestDb::sqlite();
+    let file = db.data_dir.join("admin.token");
+    let server = Server::start(untold(&db));
+    let before = fs::read_to_string(&file).unwrap();
+    opens(&server, &before, 200);
+    server.stop();
+    fs::remove_file(&file).unwrap();
+    let server = Server::start(untold(&db));
+    let after = fs::read_to_string(&file).unwrap();
+    opens(&server, &before, 401);
+    opens(&server, &after, 200);
+    server.stop();
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod call;
 mod connections;
 mod console;
 mod events;
+mod head;
 mod http;
 mod inner;
 mod json;

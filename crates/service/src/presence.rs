@@ -18,7 +18,7 @@ impl Presence {
     pub(crate) fn of(call: &Call) -> Result<Self, Refusal> {
         let session = call.caller()?.kind() == Some(CredentialKind::Session);
         let presented = if session {
-            crate::router::session_cookie(&call.app, &call.headers).map(str::to_owned)
+            crate::head::cookie(&call.headers, call.app.cookie_name()).map(str::to_owned)
         } else {
             let bearer = call.header("authorization")?.and_then(|text| text.split_once(' '));
             bearer.map(|(_, token)| token.trim().to_owned())

@@ -13,12 +13,12 @@ use axum::{
     Router,
     body::{Body, Bytes},
     extract::{RawPathParams, Request, State, rejection::RawPathParamsRejection},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, header},
     response::Response,
     routing::{MethodFilter, MethodRouter, on},
 };
 use futures_util::{FutureExt, StreamExt};
-use portcullis_authority::{Caller, CredentialKind, Meta, Presented, Refusal};
+use portcullis_authority::{Caller, CredentialKind, Meta, Refusal};
 use portcullis_kernel::refusal::Code;
 use subtle::ConstantTimeEq;
 
@@ -26,6 +26,7 @@ use crate::{
     app::App,
     call::{Call, is_change},
     connections::Turn,
+    head,
     operation::{Auth, Operation},
     problem,
 };
@@ -34,11 +35,6 @@ use crate::{
 const HEADER_BYTES_MAX: usize = 16 * 1024;
 /// How much of a body that is too large is read and thrown away, so that its sender gets to read the answer.
 const EXCESS_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// Longest query string, in bytes.
-const QUERY_BYTES_MAX: usize = 4096;
-/// Longest idempotency key, in characters.
-const IDEMPOTENCY_KEY_MAX: usize = 128;
-const IDEMPOTENCY_KEY: &str = "an idempotency key is 1 to 128 visible ASCII characters";
 
 /// The router of an application.
 pub fn router(app: App) -> Router {
@@ -153,7 +149,7 @@ async fn serve(
     }
     let path = path.map_err(|_| Refusal::because(Code::InvalidRequest, "the path is not UTF-8"))?;
     let path = path.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    let mut query = query(&parts.uri)?;
+    let mut query = head::query(&parts.uri)?;
     let dry_run = dry_run(operation, &mut query)?;
     let meta = meta(&parts.headers, dry_run, &parts.method, request_id)?;
     // Behind another server than ours nobody keeps account of turns.
@@ -169,20 +165,10 @@ async fn serve(
     (operation.handler)(call).await
 }
 
-/// A bearer or a session. Where there is an `Authorization` header the cookie is not looked at: adding a cookie to a
-/// token, forged or not, never changes who it is.
+/// Who shows a bearer or a session.
 pub(crate) async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Caller, Refusal> {
-    let mut authorization = headers.get_all(header::AUTHORIZATION).iter();
-    if let Some(value) = authorization.next() {
-        let text = value.to_str().map_err(|_| Refusal::new(Code::CredentialInvalid))?;
-        let (scheme, token) = text.split_once(' ').unwrap_or((text, ""));
-        if authorization.next().is_some() || !scheme.eq_ignore_ascii_case("bearer") || token.trim().is_empty() {
-            return Err(Refusal::new(Code::CredentialInvalid));
-        }
-        return app.authority.authenticate(Presented::Bearer(token.trim())).await;
-    }
-    match session_cookie(app, headers) {
-        Some(token) => app.authority.authenticate(Presented::Cookie(token)).await,
+    match head::presented(headers, app.cookie_name())? {
+        Some(presented) => app.authority.authenticate(presented).await,
         None => Err(Refusal::new(Code::Unauthenticated)),
     }
 }
@@ -203,18 +189,6 @@ fn program(caller: &Caller) -> Result<(), Refusal> {
     if session { Err(Refusal::because(Code::NotEntitled, reason)) } else { Ok(()) }
 }
 
-/// The session cookie, if exactly one came.
-pub(crate) fn session_cookie<'a>(app: &App, headers: &'a HeaderMap) -> Option<&'a str> {
-    let cookies =
-        headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(';'));
-    let mut found =
-        cookies.filter_map(|pair| pair.trim().split_once('=')).filter(|(name, _)| *name == app.cookie_name());
-    match (found.next(), found.next()) {
-        (Some((_, token)), None) => Some(token),
-        _ => None,
-    }
-}
-
 fn csrf(caller: &Caller, method: &Method, headers: &HeaderMap) -> Result<(), Refusal> {
     if caller.kind() != Some(CredentialKind::Session) || !is_change(method) {
         return Ok(());
@@ -222,12 +196,6 @@ fn csrf(caller: &Caller, method: &Method, headers: &HeaderMap) -> Result<(), Ref
     let sent = headers.get("x-csrf-token").map(HeaderValue::as_bytes).unwrap_or_default();
     let same = caller.csrf().is_some_and(|own| bool::from(own.as_bytes().ct_eq(sent)));
     if same { Ok(()) } else { Err(Refusal::new(Code::CsrfRequired)) }
-}
-
-/// An idempotency key, within its limits.
-pub(crate) fn idempotency_key(text: &str) -> Result<String, Refusal> {
-    let fine = (1..=IDEMPOTENCY_KEY_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
-    if fine { Ok(text.to_owned()) } else { Err(Refusal::because(Code::InvalidRequest, IDEMPOTENCY_KEY)) }
 }
 
 /// Whether it is only asked what would happen. Taken out of the query: a route that is not decided does not know it.
@@ -243,32 +211,8 @@ fn dry_run(operation: &Operation, query: &mut Vec<(String, String)>) -> Result<b
 }
 
 fn meta(headers: &HeaderMap, dry_run: bool, method: &Method, request_id: &str) -> Result<Meta, Refusal> {
-    let malformed = || Refusal::because(Code::InvalidRequest, IDEMPOTENCY_KEY);
-    let idempotency_key = match headers.get("idempotency-key").filter(|_| is_change(method)) {
-        None => None,
-        Some(value) => Some(idempotency_key(value.to_str().map_err(|_| malformed())?)?),
-    };
+    let idempotency_key = if is_change(method) { head::idempotency_key_of(headers)? } else { None };
     Ok(Meta { request_id: request_id.to_owned(), idempotency_key, dry_run })
-}
-
-/// The query. A name comes once, or two readers could take two values for it; and no text has a NUL, which the store
-/// cannot hold.
-fn query(uri: &Uri) -> Result<Vec<(String, String)>, Refusal> {
-    let malformed = |reason: &str| Err(Refusal::because(Code::InvalidRequest, reason));
-    let text = uri.query().unwrap_or_default();
-    if text.len() > QUERY_BYTES_MAX {
-        return malformed("the query is longer than 4096 bytes");
-    }
-    let query: Vec<(String, String)> = form_urlencoded::parse(text.as_bytes()).into_owned().collect();
-    if query.iter().any(|(_, value)| value.contains('\0')) {
-        return malformed("a query parameter has a NUL character");
-    }
-    let mut names: Vec<&str> = query.iter().map(|(name, _)| name.as_str()).collect();
-    names.sort_unstable();
-    if names.windows(2).any(|pair| pair[0] == pair[1]) {
-        return malformed("a query parameter comes twice");
-    }
-    Ok(query)
 }
 
 async fn read_body(body: Body, max: usize, wait: Duration) -> Result<Bytes, Refusal> {

@@ -81,3 +81,34 @@ fn what_was_taken_over_is_written_about_by_its_new_server_only() {
         world
     });
 }
+
+#[test]
+fn a_server_that_was_gone_for_a_month_and_has_nothing_is_forgotten_and_its_lives_are_told_apart() {
+    const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+    each_engine(Config::default(), async |world| {
+        world.owner().post("/workspaces", json!({"name": "worker", "runtime": "process"})).await.status(201);
+        world.supervise().await;
+        let (first, second) = (&world.authority, another(&world).await);
+        if !second.has_company() {
+            return world;
+        }
+        let servers = || world.db.integer("SELECT COUNT(*) FROM servers");
+        world.advance(29 * DAY_MS);
+        first.prune().await.expect("pruned");
+        assert_eq!(servers(), 2, "nobody was gone for a month");
+        world.advance(2 * DAY_MS);
+        first.prune().await.expect("pruned");
+        // The other one supervises something, however long it has been silent.
+        assert_eq!(servers(), 1);
+        let reaches = ["process".to_owned()];
+        assert!(matches!(first.beat(&reaches).await, Ok(Beat::Noted(others)) if others.is_empty()));
+
+        // It may come back, and one of its lives before that is not taken for the new one.
+        assert!(matches!(second.beat(&reaches).await, Ok(Beat::Forgotten)));
+        let again = another(&world).await;
+        assert!(matches!(second.beat(&reaches).await, Ok(Beat::Superseded)));
+        assert!(matches!(again.beat(&reaches).await, Ok(Beat::Noted(others)) if others.len() == 1));
+        assert_eq!(servers(), 2);
+        world
+    });
+}

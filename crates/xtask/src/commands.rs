@@ -39,7 +39,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "fuzz",
         arguments: "[TARGET] [--seconds N]",
-        about: "the parsers under a coverage-guided fuzzer, N seconds each (default 3); what breaks one is kept",
+        about: "the parsers under a coverage-guided fuzzer, N seconds each (default: 51 shared); what breaks one is kept",
         run: fuzz::run,
     },
     Command {

@@ -51,6 +51,8 @@ pub(super) struct Traffic {
     pub statements: u64,
     /// How often an answer was waited for; on PostgreSQL each is a round trip. SQLite answers at once.
     pub waits: u64,
+    /// Statements that the engine could not carry out, whatever they said: no room, no file, no connection.
+    pub unavailable: u64,
 }
 
 enum Engine {
@@ -144,8 +146,9 @@ impl Conn {
 
     /// Remembers that something failed: then also a release must be waited for.
     fn judged<T>(&mut self, done: Result<T, DbError>) -> Result<T, DbError> {
-        if done.is_err() {
+        if let Err(error) = &done {
             self.levels.doubt();
+            self.traffic.unavailable += u64::from(matches!(error, DbError::Unavailable(_)));
         }
         done
     }
@@ -220,7 +223,7 @@ impl Conn {
             Engine::Postgres(engine) => engine.traffic(),
         };
         // What was asked ahead was counted when it was.
-        Traffic { statements: self.traffic.statements - answered, waits }
+        Traffic { statements: self.traffic.statements - answered, waits, ..self.traffic }
     }
 
     /// As [`Conn::batch`], for text that is not a literal: only migrations, rendered from an embedded file.

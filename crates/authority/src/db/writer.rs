@@ -67,6 +67,9 @@ pub struct WriterStats {
     pub failed_commits: u64,
     /// Whether the latest transaction could not be begun or committed: writing does not work at present.
     pub last_commit_failed: bool,
+    /// Whether the engine could not do something in a transaction since it was last [trusted](Writer::trust). PostgreSQL
+    /// without room fails single statements, and a transaction with nothing in it goes well.
+    pub doubted: bool,
     /// Jobs or hooks that panicked.
     pub panics: u64,
     /// Statements between the begin and the end of transactions, the commit included.
@@ -82,6 +85,7 @@ pub(super) struct Counters {
     pub(super) jobs: AtomicU64,
     pub(super) failed_commits: AtomicU64,
     pub(super) last_commit_failed: AtomicBool,
+    pub(super) doubted: AtomicBool,
     pub(super) panics: AtomicU64,
     pub(super) statements: AtomicU64,
     pub(super) waits: AtomicU64,
@@ -170,10 +174,16 @@ impl<S: Clone + Send + 'static> Writer<S> {
             jobs: counters.jobs.load(Relaxed),
             failed_commits: counters.failed_commits.load(Relaxed),
             last_commit_failed: counters.last_commit_failed.load(Relaxed),
+            doubted: counters.doubted.load(Relaxed),
             panics: counters.panics.load(Relaxed),
             statements: counters.statements.load(Relaxed),
             waits: counters.waits.load(Relaxed),
         }
+    }
+
+    /// After a trial that went well: what failed before is of no interest any more.
+    pub fn trust(&self) {
+        self.counters.doubted.store(false, Relaxed);
     }
 
     fn enqueue(

@@ -86,6 +86,9 @@ impl<B: Batch> Thread<B> {
             let after = conn.traffic();
             self.counters.statements.fetch_add(after.statements - before.statements, Relaxed);
             self.counters.waits.fetch_add(after.waits - before.waits, Relaxed);
+            if after.unavailable > before.unavailable {
+                self.counters.doubted.store(true, Relaxed);
+            }
             // Committed into files without a name is not stored.
             if matches!(done, Ok(Some(_)))
                 && let Err(error) = self.files.check()
@@ -106,6 +109,9 @@ impl<B: Batch> Thread<B> {
             done
         });
         self.counters.last_commit_failed.store(done.is_err(), Relaxed);
+        if done.is_err() {
+            self.counters.doubted.store(true, Relaxed);
+        }
         match done {
             Ok(None) => Ok(()),
             Ok(Some(state)) => {

@@ -1,8 +1,10 @@
 //! Facts about this deployment.
 
+use portcullis_kernel::audit::hex;
+
 use crate::{
     db::{Conn, DbError},
-    params,
+    params, vault,
 };
 
 pub(crate) fn get(conn: &mut Conn, name: &str) -> Result<Option<String>, DbError> {
@@ -15,9 +17,18 @@ pub(crate) fn put(conn: &mut Conn, name: &str, value: &str) -> Result<(), DbErro
     Ok(())
 }
 
+/// Bytes of a trial row, which is twice as long: as much as a large value needs.
+const TRIAL_BYTES: usize = 24 * 1024;
+
 /// Stores something and takes it back: a write that changes nothing, to learn whether one is taken. It has to be another
-/// value in between, since SQLite does not store what is there already.
+/// value in between, since SQLite does not store what is there already; and PostgreSQL has room for a small one where there
+/// is none for a new page, so there it is a large one, which cannot be made smaller.
 pub(crate) fn rewrite(conn: &mut Conn) -> Result<(), DbError> {
+    if conn.is_postgres() {
+        let trial = hex::encode(&vault::random::<TRIAL_BYTES>());
+        conn.execute("/* meta_trial */ INSERT INTO meta (name, value) VALUES ('trial', $1)", params![trial.as_str()])?;
+        conn.execute("/* meta_tried */ DELETE FROM meta WHERE name = 'trial'", &[])?;
+    }
     conn.execute("/* meta_rewrite */ UPDATE meta SET value = value || ' '", &[])?;
     conn.execute("/* meta_rewritten */ UPDATE meta SET value = substr(value, 1, length(value) - 1)", &[])?;
     Ok(())

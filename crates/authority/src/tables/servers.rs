@@ -23,10 +23,11 @@ fn read(row: &Row) -> Result<ServerRow, DbError> {
     })
 }
 
-/// Begins a new life of a server; its epoch.
+/// Begins a new life of a server; its epoch, which no other life of it has or had. Rows are dropped and may come back, so the
+/// first epoch of a row is the time.
 pub(crate) fn enlist(conn: &mut Conn, id: ServerId, reaches: &str, now: i64) -> Result<i64, DbError> {
     conn.execute(
-        "/* server_enlist */ INSERT INTO servers (id, epoch, beat, reaches, started_at, beat_at) VALUES ($1, 1, 1, $2, $3, $3) \
+        "/* server_enlist */ INSERT INTO servers (id, epoch, beat, reaches, started_at, beat_at) VALUES ($1, $3, 1, $2, $3, $3) \
          ON CONFLICT (id) DO UPDATE SET epoch = servers.epoch + 1, beat = servers.beat + 1, reaches = excluded.reaches, \
          started_at = excluded.started_at, beat_at = excluded.beat_at",
         params![id.to_string().as_str(), reaches, now],
@@ -39,6 +40,16 @@ pub(crate) fn epoch(conn: &mut Conn, id: ServerId) -> Result<Option<i64>, DbErro
     let row =
         conn.query_opt("/* server_epoch */ SELECT epoch FROM servers WHERE id = $1", params![id.to_string().as_str()])?;
     row.map(|row| row.int(0)).transpose()
+}
+
+/// Drops the servers that have not beaten since then and supervise nothing.
+pub(crate) fn prune(conn: &mut Conn, before: i64) -> Result<u64, DbError> {
+    conn.execute(
+        "/* server_prune */ DELETE FROM servers WHERE beat_at <= $1 \
+         AND NOT EXISTS (SELECT 1 FROM workspaces w WHERE w.owner = servers.id AND (w.status <> 'removed' OR EXISTS \
+         (SELECT 1 FROM runs r WHERE r.workspace_id = w.id AND r.state = 'live')))",
+        params![before],
+    )
 }
 
 /// A sign of life. False when another life of this server has begun.

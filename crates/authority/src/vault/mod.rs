@@ -18,6 +18,8 @@ mod wrapped;
 pub use error::VaultError;
 pub use password::{PASSWORD_BYTES, PASSWORD_CHARS_MIN, password_check, password_hash, password_verify};
 pub use ring::{DigestKey, KeyRing, Place, Sealed};
+#[cfg(any(test, feature = "testkit"))]
+pub use root_key::test_root_key;
 pub use root_key::{KeyProvider, ROOT_KEY_FILE, RootKey, root_key_path};
 pub use signer::{Signer, verify};
 pub use token::{PlainToken, TokenHash, TokenKind, looks_like_credential};

@@ -156,3 +156,10 @@ fn parent(path: &Path) -> &Path {
 fn unusable(path: &Path, why: String) -> VaultError {
     VaultError::RootKeyUnusable { path: path.display().to_string(), why }
 }
+
+/// The id of the key that a file with this content is, if it is one.
+#[cfg(any(test, feature = "testkit"))]
+#[must_use]
+pub fn test_root_key(content: &[u8]) -> Option<String> {
+    RootKey::parse(content).map(|key| key.id())
+}

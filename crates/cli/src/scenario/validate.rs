@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::expand::{is_builtin, placeholders};
 use super::format::{ActorKind, ActorSpec, Check, CheckKind, Expect, Scenario, Step};
+use super::placeholder::{is_builtin, placeholders};
 
 impl Scenario {
     /// Names must exist where they are used, keys must belong where they stand.

@@ -14,7 +14,7 @@ use nix::{
 };
 use portcullis_authority::testkit_db::fresh_dir;
 
-use super::faults::until;
+use super::faults::{Disk, until};
 
 /// Where Debian puts the programs of the server, one directory a version.
 const DEBIAN: &str = "/usr/lib/postgresql";
@@ -24,6 +24,26 @@ pub struct Cluster {
     dir: PathBuf,
     pub port: u16,
     server: Option<Child>,
+    /// What a part of it is on, if that is small.
+    pub disk: Option<Disk>,
+}
+
+/// A part of a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// The tables.
+    Data,
+    /// The write-ahead log.
+    Log,
+}
+
+impl Part {
+    fn directory(self) -> &'static str {
+        match self {
+            Self::Data => "data",
+            Self::Log => "log",
+        }
+    }
 }
 
 fn program(name: &str) -> PathBuf {
@@ -58,15 +78,43 @@ fn free_port() -> u16 {
 impl Cluster {
     /// An empty cluster that runs with these settings.
     pub fn start(settings: &[&str]) -> Self {
+        Self::made(None, settings)
+    }
+
+    /// The same with one part on a disk of this size.
+    pub fn start_on(part: Part, bytes: u64, settings: &[&str]) -> Self {
+        Self::made(Some((part, bytes)), settings)
+    }
+
+    fn made(small: Option<(Part, u64)>, settings: &[&str]) -> Self {
         let dir = fresh_dir();
         own(&dir);
+        let disk = small.map(|(part, bytes)| {
+            let at = dir.join(part.directory());
+            fs::create_dir(&at).expect("a directory");
+            let disk = Disk::over(&at, bytes);
+            own(&disk.path(""));
+            disk
+        });
+        let mut cluster = Self { dir, port: free_port(), server: None, disk };
         let mut init = as_postgres("initdb");
-        init.arg("--pgdata").arg(dir.join("data")).args(["--username=postgres", "--auth=trust", "--no-locale"]);
-        init.args(["--encoding=UTF8", "--no-sync"]).current_dir(&dir);
-        assert!(init.status().expect("setpriv runs").success(), "initdb");
-        let mut cluster = Self { dir, port: free_port(), server: None };
+        init.arg("--pgdata").arg(cluster.dir.join("data")).arg("--waldir").arg(cluster.dir.join("log"));
+        init.args(["--username=postgres", "--auth=trust", "--no-locale", "--encoding=UTF8", "--no-sync"]);
+        // The smallest there is: a small disk is full sooner.
+        init.arg("--wal-segsize=1");
+        assert!(cluster.where_it_is(init).status().expect("setpriv runs").success(), "initdb");
         cluster.run(settings);
         cluster
+    }
+
+    /// A program of this server, seeing its disk.
+    fn where_it_is(&self, command: Command) -> Command {
+        let mut command = match &self.disk {
+            Some(disk) => disk.inside(&command),
+            None => command,
+        };
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).current_dir(&self.dir);
+        command
     }
 
     /// A standby of this cluster, which has what it has.
@@ -77,7 +125,7 @@ impl Cluster {
         copy.arg("--pgdata").arg(dir.join("data")).args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync"]);
         copy.args(["--host=127.0.0.1", "--username=postgres"]).arg(format!("--port={}", self.port)).current_dir(&dir);
         assert!(copy.status().expect("setpriv runs").success(), "pg_basebackup");
-        let mut standby = Self { dir, port: free_port(), server: None };
+        let mut standby = Self { dir, port: free_port(), server: None, disk: None };
         standby.run(settings);
         standby
     }
@@ -92,8 +140,13 @@ impl Cluster {
         for setting in settings {
             command.args(["-c", setting]);
         }
-        self.server = Some(command.current_dir(&self.dir).spawn().expect("setpriv runs"));
+        self.server = Some(self.where_it_is(command).spawn().expect("setpriv runs"));
         until("PostgreSQL answers", || self.try_sql("SELECT 1"));
+    }
+
+    /// Whether the server has ended, by itself too.
+    pub fn has_ended(&mut self) -> bool {
+        self.server.as_mut().is_none_or(|server| !matches!(server.try_wait(), Ok(None)))
     }
 
     /// The database that every cluster has, with these options.

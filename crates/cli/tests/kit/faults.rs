@@ -20,6 +20,9 @@ pub const OWNER: &str = "owner@example.org";
 /// How often a condition is looked at.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// What a stream says when nothing has come for a while, before it looks by itself.
+pub const HEARTBEAT: &str = ": \n\n";
+
 /// Waits for this to be so; gives up loudly.
 #[track_caller]
 pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
@@ -31,6 +34,16 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         assert!(begun.elapsed() < PATIENCE, "never: {what}");
         std::thread::sleep(LOOK);
     }
+}
+
+/// What comes on a stream up to and with this text.
+pub async fn upto(stream: &mut reqwest::Response, what: &str) -> String {
+    let mut seen = String::new();
+    while !seen.contains(what) {
+        let chunk = tokio::time::timeout(PATIENCE, stream.chunk()).await.expect("something comes");
+        seen.push_str(std::str::from_utf8(&chunk.expect("an answer").expect("the stream goes on")).expect("text"));
+    }
+    seen
 }
 
 /// Kills the server and looks with a new one.

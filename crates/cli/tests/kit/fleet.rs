@@ -92,6 +92,13 @@ impl Fleet {
         fs::write(&self.config, format!("{text}\n[server]\n{server}\n")).expect("a configuration");
     }
 
+    /// Adds lines to `[agents]`.
+    pub fn configure_agents(&self, agents: &str) {
+        let text = fs::read_to_string(&self.config).expect("a configuration");
+        let text = text.replacen("[agents]\n", &format!("[agents]\n{agents}\n"), 1);
+        fs::write(&self.config, text).expect("a configuration");
+    }
+
     /// Sends the server a signal.
     pub fn signal_server(&self, signal: Signal) {
         kill(Pid::from_raw(i32::try_from(self.server_pid()).expect("a small number")), signal).expect("a signal");

@@ -15,6 +15,8 @@ use serde_json::{Value, json};
 
 /// The domain of reasons that are codes of ours.
 const DOMAIN: &str = "portcullis";
+/// What is answered to another version of the protocol.
+const OTHER_VERSION: &str = "A2A 1.0 is spoken here; send `A2A-Version: 1.0`";
 
 /// Why there is no result. A negative code is the protocol's; a positive one is the status of a refusal of ours.
 #[derive(Debug)]
@@ -85,7 +87,7 @@ impl Fault {
 
     /// Another version of the protocol.
     pub(super) fn version() -> Self {
-        Self::new(error_code::VERSION_NOT_SUPPORTED, Code::InvalidRequest, super::version::UNKNOWN)
+        Self::new(error_code::VERSION_NOT_SUPPORTED, Code::InvalidRequest, OTHER_VERSION)
     }
 
     /// For people: of the protocol's errors what was wrong, of a refusal the code's own sentence.

@@ -10,6 +10,8 @@ mod content;
 mod envelope;
 mod error;
 mod methods;
+mod predecessor;
+mod request;
 mod rest;
 mod rpc;
 mod stream;

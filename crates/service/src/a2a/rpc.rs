@@ -8,12 +8,13 @@ use axum::{
 };
 use portcullis_authority::Refusal;
 use portcullis_kernel::id::WorkspaceId;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{
     content, envelope,
     error::Fault,
     methods,
+    request::{self, Request},
     stream::Frame,
     version::{self, Version},
 };
@@ -21,9 +22,6 @@ use crate::{
     call::{Call, ok},
     operation::Operation,
 };
-
-/// The members of a request; another would be meant and not heard.
-const MEMBERS: [&str; 4] = ["jsonrpc", "id", "method", "params"];
 
 /// The routes: with and without the slash, since clients write both.
 pub(super) fn operations() -> Vec<Operation> {
@@ -40,22 +38,14 @@ async fn answer(call: Call) -> Result<Response, Refusal> {
     match version::of(&call)? {
         Version::One => one(&call, workspace).await,
         Version::Predecessor => envelope::answer(&call, workspace).await,
-        Version::Unknown => failed(&call, &identified(&call), &Fault::version()),
+        Version::Unknown => failed(&call, &request::identified(&call.body), &Fault::version()),
     }
-}
-
-/// A request.
-struct Request {
-    /// None: nobody wants an answer.
-    id: Option<Value>,
-    method: String,
-    params: Value,
 }
 
 async fn one(call: &Call, workspace: WorkspaceId) -> Result<Response, Refusal> {
     let request = match read(call) {
         Ok(request) => request,
-        Err(fault) => return failed(call, &identified(call), &fault),
+        Err(fault) => return failed(call, &request::identified(&call.body), &fault),
     };
     let Some(id) = &request.id else {
         // JSON-RPC: what has no id is done, and not answered, whatever came of it.
@@ -76,16 +66,6 @@ pub(super) fn failed(call: &Call, id: &Value, fault: &Fault) -> Result<Response,
     Ok(fault.mark(ok(&json!({"jsonrpc": "2.0", "id": id, "error": error}))?))
 }
 
-/// The id of a request that is wrong otherwise, if that much can be read.
-pub(super) fn identified(call: &Call) -> Value {
-    let body: Value = crate::json::read(&call.body).unwrap_or_default();
-    body.get("id").filter(|id| is_id(id)).cloned().unwrap_or_default()
-}
-
-fn is_id(id: &Value) -> bool {
-    matches!(id, Value::String(_) | Value::Number(_) | Value::Null)
-}
-
 /// A body in one of the two media types of A2A.
 pub(super) fn is_json(call: &Call) -> bool {
     let media = call.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -97,30 +77,7 @@ fn read(call: &Call) -> Result<Request, Fault> {
     if !is_json(call) {
         return Err(Fault::content_type("a request is `application/json`"));
     }
-    let mut members: Map<String, Value> = match crate::json::read(&call.body)? {
-        Value::Object(members) => members,
-        Value::Array(_) => return Err(Fault::invalid_request("batches are not taken; send one request at a time")),
-        _ => return Err(Fault::invalid_request("a request is an object")),
-    };
-    if members.keys().any(|name| !MEMBERS.contains(&name.as_str())) {
-        return Err(Fault::invalid_request("a request has `jsonrpc`, `id`, `method` and `params`"));
-    }
-    let id = members.remove("id");
-    if id.as_ref().is_some_and(|id| !is_id(id)) {
-        return Err(Fault::invalid_request("`id` is a text, a number or null"));
-    }
-    if members.get("jsonrpc").and_then(Value::as_str) != Some("2.0") {
-        return Err(Fault::invalid_request("`jsonrpc` is \"2.0\""));
-    }
-    let Some(Value::String(method)) = members.remove("method") else {
-        return Err(Fault::invalid_request("`method` is a text"));
-    };
-    let params = match members.remove("params") {
-        None => json!({}),
-        Some(params @ Value::Object(_)) => params,
-        Some(_) => return Err(Fault::invalid_params("`params` is an object")),
-    };
-    Ok(Request { id, method, params })
+    Request::read(&call.body)
 }
 
 async fn dispatch(call: &Call, workspace: WorkspaceId, request: &Request, id: &Value) -> Result<Response, Fault> {

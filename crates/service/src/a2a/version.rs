@@ -7,8 +7,6 @@ use crate::call::Call;
 
 /// The version as the wire writes it.
 pub(super) const VERSION: &str = "1.0";
-/// What is answered to any other.
-pub(super) const UNKNOWN: &str = "A2A 1.0 is spoken here; send `A2A-Version: 1.0`";
 
 /// Where the version may stand instead of the header.
 pub(super) const QUERY: [&str; 2] = ["A2A-Version", "a2a-version"];

@@ -11,9 +11,9 @@ use futures_util::{StreamExt, stream};
 use portcullis_authority::{Caller, Refusal};
 use portcullis_kernel::{id::WorkspaceId, refusal::Code, scope::Scope};
 use rmcp::ServerHandler;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{Served, origin, run::Visitor, tool::home};
+use super::{Served, frame, origin, run::Visitor, tool::home};
 use crate::{
     app::App,
     call::{Call, json as json_response, ok},
@@ -135,7 +135,8 @@ async fn serve<S: ServerHandler + Send + 'static>(
     method: Method,
 ) -> Result<Response, Refusal> {
     call.only_query(&[])?;
-    origin::check(&call.app, &call.headers)?;
+    let agents = call.app.agents.as_ref().map(|(_, agents)| agents.url.as_str());
+    origin::check(&call.headers, call.app.settings.public_url.as_deref(), agents)?;
     at_home(&call)?;
     if method != Method::POST {
         call.no_body()?;
@@ -153,11 +154,9 @@ async fn serve<S: ServerHandler + Send + 'static>(
         served.sessions.own(session, caller.credential(), is_stateless(&call.headers))?;
     }
     if method == Method::POST {
-        match message(&call.body) {
-            Err(refused) => return refused,
-            Ok(message) if message.get("method").and_then(Value::as_str) == Some("initialize") => {
-                served.sessions.room(&served.manager, who).await?;
-            }
+        match frame::read(&call.body) {
+            Err((code, refusal)) => return misread(code, &refusal),
+            Ok(message) if frame::opens_a_session(&message) => served.sessions.room(&served.manager, who).await?,
             Ok(_) => {}
         }
     }
@@ -182,22 +181,11 @@ fn is_stateless(headers: &HeaderMap) -> bool {
     headers.get("mcp-protocol-version").is_some_and(|version| version.as_bytes() >= b"2026-07-28".as_slice())
 }
 
-/// One message, strictly: two readers must not understand it differently. What is wrong is said as JSON-RPC says it, with
-/// the refusal beside it.
-fn message(body: &[u8]) -> Result<Value, Result<Response, Refusal>> {
-    let wrong = |code: i64, refusal: &Refusal| {
-        let data = crate::problem::body(refusal, "");
-        let error = json!({"code": code, "message": refusal.code.error(), "data": data});
-        Err(json_response(StatusCode::BAD_REQUEST, &json!({"jsonrpc": "2.0", "id": null, "error": error})))
-    };
-    match crate::json::read::<Value>(body) {
-        Err(refusal) => wrong(-32700, &refusal),
-        Ok(message) if message.is_object() => Ok(message),
-        Ok(_) => wrong(
-            -32600,
-            &Refusal::because(Code::InvalidRequest, "one JSON-RPC message a request; batches are not taken"),
-        ),
-    }
+/// What is wrong with a message, as JSON-RPC says it, with the refusal beside it.
+fn misread(code: i32, refusal: &Refusal) -> Result<Response, Refusal> {
+    let data = crate::problem::body(refusal, "");
+    let error = json!({"code": code, "message": refusal.code.error(), "data": data});
+    json_response(StatusCode::BAD_REQUEST, &json!({"jsonrpc": "2.0", "id": null, "error": error}))
 }
 
 fn request(call: &Call, method: &Method, caller: &Caller, presence: Arc<Presence>) -> Result<Request<Body>, Refusal> {

@@ -9,6 +9,7 @@
 mod door;
 #[cfg(feature = "conformance")]
 mod fixtures;
+mod frame;
 mod limits;
 mod origin;
 mod resources;

@@ -12,7 +12,7 @@ use super::{
     schema::member,
     tool::{Bound, Runs, To, home},
 };
-use crate::{app::App, inner::Inner, operation::Operation, places::Place, presence::Presence, router::idempotency_key};
+use crate::{app::App, head::idempotency_key, inner::Inner, operation::Operation, places::Place, presence::Presence};
 
 /// How long `delegate_task` waits for the reply unless told otherwise, in seconds.
 pub(super) const DELEGATE_WAIT_S: u64 = 120;

@@ -111,6 +111,11 @@ impl ContainerRuntime {
         Place::of(&self.settings.places, unit)
     }
 
+    /// Where this container's directories are.
+    fn place_of(&self, unit: Unit, container: &Container) -> Place {
+        Place::mounted(&container.mounts, unit).unwrap_or_else(|| self.place(unit))
+    }
+
     fn starting(&self) -> MutexGuard<'_, BTreeSet<BootId>> {
         self.starting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -129,7 +134,7 @@ impl ContainerRuntime {
         if self.starting().contains(&unit.boot) {
             return Ok(Sight::Unknown("the container is being started".to_owned()));
         }
-        let place = self.place(unit);
+        let place = self.place_of(unit, container);
         let asked = blocking(move || Ok(place.asked())).await?;
         let mut sight = ending::sight(container, asked);
         // The engine's init ran and the program did not: only its last words tell that from a program's own 127.
@@ -164,8 +169,8 @@ impl ContainerRuntime {
     }
 
     /// Notes on disk what was asked. A run that cannot be noted is stopped all the same; only the cause is less exact.
-    async fn note(&self, unit: Unit, asked: Asked) {
-        let place = self.place(unit);
+    async fn note(&self, unit: Unit, container: &Container, asked: Asked) {
+        let place = self.place_of(unit, container);
         if let Err(fault) = blocking(move || place.note(asked)).await {
             tracing::warn!(boot = %unit.boot, %fault, "the request to stop a container could not be noted");
         }
@@ -282,20 +287,20 @@ impl Runtime for ContainerRuntime {
         let gone = Exit { code: None, signal: None, cause: ExitCause::Lost };
         let Some(container) = self.find(unit).await? else { return Ok(gone) };
         if container.is_only_created() {
-            let place = self.place(unit);
+            let place = self.place_of(unit, &container);
             self.engine.remove(&name).await?;
             blocking(move || place.remove()).await?;
             return Ok(gone);
         }
         if container.is_running() {
-            self.note(unit, Asked::ToStop).await;
+            self.note(unit, &container, Asked::ToStop).await;
             if container.is_paused() {
                 // Frozen processes take no signal.
                 self.engine.unpause(&name).await?;
             }
             self.engine.signal(&name, "SIGTERM").await?;
             if !self.ended_within(unit, grace).await? {
-                self.note(unit, Asked::AndKilled).await;
+                self.note(unit, &container, Asked::AndKilled).await;
                 self.engine.signal(&name, "SIGKILL").await?;
                 if !self.ended_within(unit, KILL_PATIENCE).await? {
                     return Err(transient("the container was killed and still runs"));
@@ -311,7 +316,8 @@ impl Runtime for ContainerRuntime {
     }
 
     async fn put_files(&self, unit: Unit, environment: Environment) -> Result<(), RuntimeFault> {
-        let place = self.place(unit);
+        let container = self.find(unit).await?;
+        let place = container.map_or_else(|| self.place(unit), |container| self.place_of(unit, &container));
         blocking(move || {
             // Before the files: a value must not be printable before it is known.
             let mut known = place.known()?;
@@ -334,22 +340,25 @@ impl Runtime for ContainerRuntime {
         let ended = !container.is_running();
         let piece = self.engine.logs(&spec::name(unit.boot), range, ended).await?;
         // The engine wrote what the agent did; values are taken out on the way to whoever reads.
-        let place = self.place(unit);
+        let place = self.place_of(unit, &container);
         let known = blocking(move || place.known()).await?;
         Ok(LogPiece { text: known.redactor().redact(&piece.text).into_owned(), ..piece })
     }
 
     async fn forget(&self, unit: Unit, workspace_too: bool) -> Result<(), RuntimeFault> {
+        let mut places = vec![self.place(unit)];
         if let Some(container) = self.find(unit).await? {
             if container.is_running() || self.starting().contains(&unit.boot) {
                 return Err(RuntimeFault::Permanent("the container still runs; stop it first".to_owned()));
             }
+            places.push(self.place_of(unit, &container));
             self.engine.remove(&spec::name(unit.boot)).await?;
         }
-        let place = self.place(unit);
         blocking(move || {
-            place.remove()?;
-            if workspace_too { place.remove_workspace() } else { Ok(()) }
+            places.iter().try_for_each(|place| {
+                place.remove()?;
+                if workspace_too { place.remove_workspace() } else { Ok(()) }
+            })
         })
         .await
     }

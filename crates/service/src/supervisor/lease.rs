@@ -155,6 +155,12 @@ pub(super) async fn keep(shared: Arc<Shared>, stopping: watch::Receiver<bool>, m
                     );
                     return;
                 }
+                Ok(Beat::Forgotten) => {
+                    tracing::warn!("this server was forgotten, as one that was gone for very long; it begins anew");
+                    if !enlisted(&shared, &mut ended).await {
+                        return;
+                    }
+                }
                 Err(refusal) => complain("a sign of life could not be written", &refusal),
             }
         }

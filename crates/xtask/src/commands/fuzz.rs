@@ -8,8 +8,8 @@ use std::process::Command;
 
 use crate::{clients, package, step};
 
-/// How long each target runs where nobody says, in seconds.
-const SECONDS: u32 = 3;
+/// How long all targets run together where nobody says, in seconds: a target more takes its time from the others.
+const TOGETHER_S: u32 = 51;
 
 /// How long one input may take, in seconds.
 const INPUT_S: u32 = 20;
@@ -22,6 +22,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     let root = clients::root()?;
     let corpus = root.join("fuzz/corpus");
     let mut targets = names(&corpus)?;
+    let seconds = seconds.unwrap_or_else(|| share(targets.len()));
     if let Some(only) = only {
         targets.retain(|target| *target == only);
         if targets.is_empty() {
@@ -50,14 +51,20 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     if broken.is_empty() { Ok(()) } else { Err(broken.join("\n")) }
 }
 
-fn read(arguments: &[String]) -> Result<(Option<&str>, u32), String> {
-    let (mut only, mut seconds) = (None, SECONDS);
+/// The seconds of each of so many targets.
+fn share(targets: usize) -> u32 {
+    let targets = u32::try_from(targets).unwrap_or(u32::MAX);
+    TOGETHER_S.checked_div(targets).unwrap_or_default().max(1)
+}
+
+fn read(arguments: &[String]) -> Result<(Option<&str>, Option<u32>), String> {
+    let (mut only, mut seconds) = (None, None);
     let mut words = arguments.iter();
     while let Some(word) = words.next() {
         match word.as_str() {
             "--seconds" => {
                 let number = words.next().and_then(|word| word.parse().ok()).filter(|seconds| *seconds > 0);
-                seconds = number.ok_or("`--seconds` wants a number")?;
+                seconds = Some(number.ok_or("`--seconds` wants a number")?);
             }
             word if word.starts_with('-') || only.is_some() => return Err(format!("unexpected `{word}`")),
             word => only = Some(word),
@@ -96,11 +103,19 @@ mod tests {
 
     #[test]
     fn a_target_and_a_time_are_read_in_any_order() {
-        assert_eq!(read(&[]), Ok((None, SECONDS)));
-        assert_eq!(read(&words("note --seconds 60")), Ok((Some("note"), 60)));
-        assert_eq!(read(&words("--seconds 60 note")), Ok((Some("note"), 60)));
+        assert_eq!(read(&[]), Ok((None, None)));
+        assert_eq!(read(&words("note --seconds 60")), Ok((Some("note"), Some(60))));
+        assert_eq!(read(&words("--seconds 60 note")), Ok((Some("note"), Some(60))));
         for bad in ["note policy", "--seconds", "--seconds 0", "--seconds x", "--minutes 1"] {
             assert!(read(&words(bad)).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn more_targets_take_no_more_time() {
+        for targets in 1..=51 {
+            assert!(share(targets) * u32::try_from(targets).unwrap() <= TOGETHER_S, "{targets}");
+        }
+        assert_eq!((share(0), share(17), share(500)), (1, 3, 1));
     }
 }

@@ -57,6 +57,9 @@ async fn when_the_commit_fails_nobody_is_told_success() {
         assert_eq!(chain.committed.load(SeqCst), 0);
         assert_eq!(writer.submit(|tx| append(tx, "after")).await, Ok::<_, DbError>(1), "{}", db.engine);
         assert!(!writer.stats().last_commit_failed);
+        assert!(writer.stats().doubted, "a small write that went well proves nothing");
+        writer.trust();
+        assert!(!writer.stats().doubted);
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a container's state means.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, path::PathBuf};
 
 use bollard::models::{ContainerInspectResponse, ContainerState, ContainerStateStatusEnum as Status};
 
@@ -28,6 +28,8 @@ pub(super) enum Asked {
 pub(super) struct Container {
     /// Ids.
     pub labels: HashMap<String, String>,
+    /// What is mounted, by where it is inside.
+    pub mounts: HashMap<String, PathBuf>,
     state: ContainerState,
     program: String,
 }
@@ -35,7 +37,10 @@ pub(super) struct Container {
 impl Container {
     pub(super) fn read(response: ContainerInspectResponse) -> Self {
         let config = response.config.unwrap_or_default();
+        let mounts = response.mounts.unwrap_or_default().into_iter();
+        let mounts = mounts.filter_map(|mount| Some((mount.destination?, mount.source?.into()))).collect();
         Self {
+            mounts,
             labels: config.labels.unwrap_or_default(),
             state: response.state.unwrap_or_default(),
             program: config.entrypoint.unwrap_or_default().into_iter().next().unwrap_or_default(),
@@ -119,7 +124,7 @@ mod tests {
             oom_killed: Some(oom),
             ..ContainerState::default()
         };
-        Container { labels: HashMap::new(), state, program: "/agent".to_owned() }
+        Container { labels: HashMap::new(), mounts: HashMap::new(), state, program: "/agent".to_owned() }
     }
 
     fn exited(code: i64, oom: bool, asked: Asked) -> (Option<i32>, Option<i32>, ExitCause) {

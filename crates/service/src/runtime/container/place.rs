@@ -4,6 +4,7 @@
 //! mounted, and beside it, out of the agent's reach, notes about what was asked of it. `secrets/<boot>` is a tmpfs.
 
 use std::{
+    collections::HashMap,
     fs, io,
     os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown},
     path::{Path, PathBuf},
@@ -11,7 +12,7 @@ use std::{
 
 use portcullis_kernel::secret::SecretValue;
 
-use super::ending::Asked;
+use super::{ending::Asked, spec};
 use crate::runtime::{Places, RuntimeFault, Unit, container_environment, known::Known, removal::remove_tree};
 
 /// The first user id of agents; the workspace's slot is added. Far above those of a machine's users.
@@ -47,6 +48,20 @@ impl Place {
         let notes = workspace.join("containers").join(unit.boot.to_string());
         let secrets = places.secrets.join(unit.boot.to_string());
         Self { work: workspace.join("work"), run: notes.join("run"), workspace, notes, secrets }
+    }
+
+    /// Where a container has its directories, whichever server made them: whoever takes it over has others. Nothing where
+    /// they are not as a server makes them.
+    pub(super) fn mounted(mounts: &HashMap<String, PathBuf>, unit: Unit) -> Option<Self> {
+        let [run, secrets, work] = [spec::RUN, spec::SECRETS, spec::WORK].map(|inside| mounts.get(inside).cloned());
+        let (run, secrets, work) = (run?, secrets?, work?);
+        let places = Places {
+            agents: work.parent()?.parent()?.to_owned(),
+            secrets: secrets.parent()?.to_owned(),
+            program: PathBuf::new(),
+        };
+        let place = Self::of(&places, unit);
+        (place.run == run && place.secrets == secrets && place.work == work).then_some(place)
     }
 
     pub(super) fn work(&self) -> &Path {
