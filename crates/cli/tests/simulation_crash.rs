@@ -9,7 +9,7 @@ mod kit;
 #[path = "../../service/tests/simulation/linear.rs"]
 mod linear;
 #[expect(dead_code, reason = "what only histories of one step after the other use")]
-#[path = "../../service/tests/simulation/model.rs"]
+#[path = "../../service/tests/simulation/model/mod.rs"]
 mod model;
 #[path = "../../service/tests/simulation/race.rs"]
 mod race;

@@ -17,7 +17,7 @@ use crate::{
     linear::{Timed, order, shortest},
     model::{Model, Reply},
     stage::{Observed, Stage, wanted},
-    step::{Act, Base, Label, Place, Step},
+    step::{Act, Base, Label, Place, Step, Write},
 };
 
 /// Clients at once.
@@ -81,15 +81,21 @@ fn roll(dice: &mut Dice, asks: &[Label], time: bool) -> (&'static str, Act) {
     match dice.below(if time { 23 } else { 20 }) {
         0..4 => (
             pick(dice, &["admin", "admin", "attended"]),
-            Act::Set { place, key, value, base: Base::Any, staged: false },
+            Act::Secret { place, key, write: Write::Set { value, base: Base::Any, staged: false } },
         ),
         4..8 => {
             let base =
                 pick(dice, &[Base::Any, Base::Version(version), Base::Version(version), Base::Absent, Base::Present]);
-            (pick(dice, &["owner", "w1", "service"]), Act::Set { place, key, value, base, staged: false })
+            (
+                pick(dice, &["owner", "w1", "service"]),
+                Act::Secret { place, key, write: Write::Set { value, base, staged: false } },
+            )
         }
-        8 => ("owner", Act::Delete { place, key, base: pick(dice, &[Base::Any, Base::Version(version)]) }),
-        9 => ("owner", Act::Rollback { place, key, to: version }),
+        8 => (
+            "owner",
+            Act::Secret { place, key, write: Write::Delete { base: pick(dice, &[Base::Any, Base::Version(version)]) } },
+        ),
+        9 => ("owner", Act::Secret { place, key, write: Write::Rollback { to: version } }),
         10 if !asks.is_empty() => ("admin", Act::Withdraw { ask: pick(dice, asks) }),
         11..18 if !asks.is_empty() => {
             let recent = &asks[asks.len().saturating_sub(3)..];
@@ -99,7 +105,7 @@ fn roll(dice: &mut Dice, asks: &[Label], time: bool) -> (&'static str, Act) {
         21 => ("time", Act::Clock { ms: 61 * 60_000 }),
         22 => ("time", Act::Clock { ms: 4 * 60_000 }),
         18 | 19 => (human, Act::StepUp),
-        _ => ("admin", Act::Set { place, key, value, base: Base::Any, staged: false }),
+        _ => ("admin", Act::Secret { place, key, write: Write::Set { value, base: Base::Any, staged: false } }),
     }
 }
 

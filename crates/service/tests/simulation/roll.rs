@@ -5,7 +5,7 @@ use crate::{
     dice::Dice,
     model::Model,
     race::pick,
-    step::{Act, Base, Label, Place, Step},
+    step::{Act, Base, Change, Label, Place, Step, Work, Write},
 };
 
 const SUBJECTS: [&str; 17] = [
@@ -65,7 +65,7 @@ fn roll(dice: &mut Dice, model: &Model, plan: Plan) -> (String, Act) {
                 2 | 3 => Base::Version(version),
                 _ => Base::Any,
             };
-            (who, Act::Set { place, key, value, base, staged: dice.one_in(6) })
+            (who, Act::Secret { place, key, write: Write::Set { value, base, staged: dice.one_in(6) } })
         }
         22..24 => {
             let other = if dice.one_in(4) { Place::Org } else { Place::Space(pick(dice, &spaces)) };
@@ -74,15 +74,16 @@ fn roll(dice: &mut Dice, model: &Model, plan: Plan) -> (String, Act) {
         }
         24..29 => {
             let base = if dice.one_in(3) { Base::Version(version) } else { Base::Any };
-            (who, Act::Delete { place, key, base })
+            (who, Act::Secret { place, key, write: Write::Delete { base } })
         }
-        29..32 => (who, Act::Undelete { place, key }),
+        29..32 => (who, Act::Secret { place, key, write: Write::Undelete }),
         32..34 => {
             let version = dice.one_in(2).then_some(version);
-            (if dice.one_in(4) { who } else { "owner".to_owned() }, Act::Destroy { place, key, version })
+            let who = if dice.one_in(4) { who } else { "owner".to_owned() };
+            (who, Act::Secret { place, key, write: Write::Destroy { version } })
         }
-        34..37 => (who, Act::Rollback { place, key, to: version }),
-        37..40 => (who, Act::Activate { place, key, version }),
+        34..37 => (who, Act::Secret { place, key, write: Write::Rollback { to: version } }),
+        37..40 => (who, Act::Secret { place, key, write: Write::Activate { version } }),
         40..42 => (who, Act::Slot { place, key }),
         42..60 => {
             let ask = if dice.one_in(6) { any } else { ask.or(any) };
@@ -101,10 +102,12 @@ fn roll(dice: &mut Dice, model: &Model, plan: Plan) -> (String, Act) {
             (who, Act::Revoke { token })
         }
         68..70 => (who, Act::Create { parent: at }),
-        70 => (if dice.one_in(2) { who } else { "owner".to_owned() }, Act::Remove { space: at }),
-        71..73 => (who, Act::Restart { space: at }),
-        73 => (who, Act::Pause { space: at }),
-        74..76 => (if dice.one_in(2) { who } else { "owner".to_owned() }, Act::Resume { space: at }),
+        70 => (if dice.one_in(2) { who } else { "owner".to_owned() }, Act::Space { space: at, change: Change::Remove }),
+        71..73 => (who, Act::Space { space: at, change: Change::Restart }),
+        73 => (who, Act::Space { space: at, change: Change::Pause }),
+        74..76 => {
+            (if dice.one_in(2) { who } else { "owner".to_owned() }, Act::Space { space: at, change: Change::Resume })
+        }
         76..79 => (human(dice), Act::StepUp),
         79 => {
             let rule = model.rules().into_iter().next();
@@ -117,12 +120,12 @@ fn roll(dice: &mut Dice, model: &Model, plan: Plan) -> (String, Act) {
             let who = format!("w{at}{}", if dice.one_in(3) { "b" } else { "" });
             let turns = model.turns(at);
             match dice.below(4) {
-                0 => (who, Act::Register { space: at }),
+                0 => (who, Act::Agent { space: at, work: Work::Register }),
                 1 | 2 if !turns.is_empty() => {
                     let turn = pick(dice, &turns);
-                    (who, Act::End { space: at, turn, done: !dice.one_in(3) })
+                    (who, Act::Agent { space: at, work: Work::End { turn, done: !dice.one_in(3) } })
                 }
-                _ => (who, Act::Take { space: at }),
+                _ => (who, Act::Agent { space: at, work: Work::Take }),
             }
         }
         94..98 if plan.clock => {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     model::{Life, Model, Reply},
-    step::{Act, Base, Label, Place, Step},
+    step::{Act, Base, Change, Label, Place, Step, Work, Write},
 };
 
 /// The password of every operator of a stage.
@@ -182,9 +182,22 @@ impl Stage {
         let plain = |method: Method, path: String| Some((method, path, Vec::new(), None));
         let posted = |path: String, body: Value| Some((Method::POST, path, Vec::new(), Some(body)));
         match act {
-            Act::Set { place, key, value, base, staged } => {
-                let body = json!({"key": key, "value": format!("value number {value}"), "activate": !staged});
-                Some((Method::POST, at(*place)?, based(*base), Some(body)))
+            Act::Secret { place, key, write } => {
+                let (at, key) = (at(*place)?, key.as_str());
+                match write {
+                    Write::Set { value, base, staged } => {
+                        let body = json!({"key": key, "value": format!("value number {value}"), "activate": !staged});
+                        Some((Method::POST, at, based(*base), Some(body)))
+                    }
+                    Write::Delete { base } => Some((Method::DELETE, format!("{at}/{key}"), based(*base), None)),
+                    Write::Undelete => plain(Method::POST, format!("{at}/{key}/undelete")),
+                    Write::Destroy { version } => {
+                        let body = version.map_or(json!({}), |version| json!({"version": version}));
+                        posted(format!("{at}/{key}/destroy"), body)
+                    }
+                    Write::Rollback { to } => posted(format!("{at}/{key}/rollback"), json!({"to_version": to})),
+                    Write::Activate { version } => posted(format!("{at}/{key}/activate"), json!({"version": version})),
+                }
             }
             Act::Pair { one, two } => {
                 let line = |(place, key, value): &(Place, String, u8)| {
@@ -195,19 +208,6 @@ impl Stage {
                     Some(line)
                 };
                 posted("/secrets/change-sets".to_owned(), json!({"changes": [line(one)?, line(two)?]}))
-            }
-            Act::Delete { place, key, base } => {
-                Some((Method::DELETE, format!("{}/{key}", at(*place)?), based(*base), None))
-            }
-            Act::Undelete { place, key } => plain(Method::POST, format!("{}/{key}/undelete", at(*place)?)),
-            Act::Destroy { place, key, version } => {
-                posted(format!("{}/{key}/destroy", at(*place)?), version.map_or(json!({}), |v| json!({"version": v})))
-            }
-            Act::Rollback { place, key, to } => {
-                posted(format!("{}/{key}/rollback", at(*place)?), json!({"to_version": to}))
-            }
-            Act::Activate { place, key, version } => {
-                posted(format!("{}/{key}/activate", at(*place)?), json!({"version": version}))
             }
             Act::Slot { place, key } => posted(format!("{}/{key}/request", at(*place)?), json!({"description": "why"})),
             Act::Vote { ask, yes } => {
@@ -223,13 +223,15 @@ impl Stage {
             Act::Create { parent } => {
                 posted("/workspaces".to_owned(), json!({"name": "made", "parent_id": self.spaces.get(parent)?}))
             }
-            Act::Remove { space: at } => {
+            Act::Space { space: at, change } => {
                 let name = if *at < 4 { format!("w{at}") } else { "made".to_owned() };
-                plain(Method::DELETE, format!("{}?confirm={name}", space(at)?))
+                match change {
+                    Change::Remove => plain(Method::DELETE, format!("{}?confirm={name}", space(at)?)),
+                    Change::Restart => plain(Method::POST, format!("{}/restart", space(at)?)),
+                    Change::Pause => plain(Method::POST, format!("{}/pause", space(at)?)),
+                    Change::Resume => plain(Method::POST, format!("{}/resume", space(at)?)),
+                }
             }
-            Act::Restart { space: at } => plain(Method::POST, format!("{}/restart", space(at)?)),
-            Act::Pause { space: at } => plain(Method::POST, format!("{}/pause", space(at)?)),
-            Act::Resume { space: at } => plain(Method::POST, format!("{}/resume", space(at)?)),
             Act::StepUp => posted("/auth/step-up".to_owned(), json!({"password": PASSWORD})),
             Act::Rule { votes } => {
                 let text = RULE.replace("{}", &votes.to_string());
@@ -237,16 +239,18 @@ impl Stage {
             }
             Act::Unrule { rule } => plain(Method::DELETE, format!("/policies/{}", self.rules.get(rule)?)),
             Act::Send { space: at } => posted(format!("{}/messages", space(at)?), json!({"text": "work"})),
-            Act::Register { space } => posted("/registry/register".to_owned(), json!({"id": self.spaces.get(space)?})),
-            Act::Take { space: at } => posted(format!("{}/inbox/claim", space(at)?), json!({"wait_s": 0})),
-            Act::End { space: at, turn, done } => {
-                let body = if *done {
-                    json!({"state": "completed", "reply": "done"})
-                } else {
-                    json!({"state": "failed", "error": "no"})
-                };
-                posted(format!("{}/turns/{}/end", space(at)?, self.turns.get(turn)?), body)
-            }
+            Act::Agent { space: at, work } => match work {
+                Work::Register => posted("/registry/register".to_owned(), json!({"id": self.spaces.get(at)?})),
+                Work::Take => posted(format!("{}/inbox/claim", space(at)?), json!({"wait_s": 0})),
+                Work::End { turn, done } => {
+                    let body = if *done {
+                        json!({"state": "completed", "reply": "done"})
+                    } else {
+                        json!({"state": "failed", "error": "no"})
+                    };
+                    posted(format!("{}/turns/{}/end", space(at)?, self.turns.get(turn)?), body)
+                }
+            },
             Act::Clock { .. } | Act::Tick => None,
         }
     }
@@ -274,7 +278,7 @@ impl Stage {
             Act::Mint { .. } => self.minted(&format!("t{}", step.label), &json),
             Act::Rule { .. } => drop(self.rules.insert(step.label, member(&json, "id"))),
             Act::Send { .. } => drop(self.messages.insert(step.label, member(&json, "id"))),
-            Act::Take { .. } => {
+            Act::Agent { work: Work::Take, .. } => {
                 let turn = json["turn"]["id"].as_str();
                 seen.label = turn.map(|turn| named(&mut self.turns, step.label, turn));
                 seen.word = if turn.is_some() { "turn" } else { "idle" };
