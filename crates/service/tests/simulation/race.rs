@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::{
     dice::Dice,
-    linear::{Timed, order, shortest},
+    linear::{Timed, explained},
     model::{Model, Reply},
     stage::{Observed, Stage, wanted},
     step::{Act, Base, Label, Place, Step, Write},
@@ -124,7 +124,7 @@ async fn client(mut stage: Stage, shared: Shared, time: Option<Time>, n: u32, se
         }
         // Time passes for one of them only.
         let (who, act) = roll(&mut dice, &asks, time.is_some());
-        let step = Step { label: 1_000 + step * 100 + n, who: who.to_owned(), act, trouble: None };
+        let step = Step { label: 1_000 + step * 100 + n, who: who.to_owned(), act, once: None, trouble: None };
         let asked = shared.moment();
         let mut seen = match (&step.act, &time) {
             (Act::Clock { ms }, Some(time)) => {
@@ -226,10 +226,8 @@ impl Storm {
         self.clients.push(vec![Timed { asked, answered: Some(self.shared.moment()), did: Did::End(seen) }]);
         let stage = &*stage;
         let fits = |model: &Model, one: &Timed<Did>| apply(stage, model, one);
-        order(model, &self.clients, fits).map_err(|_| {
-            let short = shortest(model, &self.clients, fits).unwrap_or(self.clients);
-            format!("no order explains\n{}", written(&short))
-        })
+        let found = explained(model, &self.clients, fits);
+        found.map_err(|short| format!("no order explains\n{}", written(&short)))
     }
 
     /// Answers, and how many were faults.
@@ -245,7 +243,7 @@ impl Storm {
 /// In every second history two humans must agree.
 pub async fn rule(stage: &mut Stage, model: &mut Model, seed: u64) {
     if seed.is_multiple_of(2) {
-        let rule = Step { label: 10, who: "owner".to_owned(), act: Act::Rule { votes: 2 }, trouble: None };
+        let rule = Step { label: 10, who: "owner".to_owned(), act: Act::Rule { votes: 2 }, once: None, trouble: None };
         assert_eq!(stage.perform(&rule).await.map(|seen| seen.status), Some(201));
         model.step(&rule);
     }

@@ -56,6 +56,15 @@ pub enum Write {
     },
 }
 
+/// What is done to an operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Office {
+    /// Another role: 0 auditor, 1 member, 2 approver, 3 owner.
+    Role(u8),
+    Disable,
+    Enable,
+}
+
 /// What is done to a workspace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Change {
@@ -94,12 +103,18 @@ pub enum Act {
         ask: Label,
         yes: bool,
     },
+    /// A yes that needs no other.
+    BreakGlass {
+        ask: Label,
+    },
     Withdraw {
         ask: Label,
     },
+    /// `to`: into which secret of which workspace it is delivered, instead of being shown.
     Mint {
         place: Place,
         life_s: i64,
+        to: Option<(Label, String)>,
     },
     Revoke {
         token: String,
@@ -111,6 +126,15 @@ pub enum Act {
         space: Label,
         change: Change,
     },
+    Operator {
+        name: String,
+        office: Office,
+    },
+    /// Another session of an operator, by the name `s` and the label.
+    LogIn {
+        name: String,
+    },
+    LogOut,
     StepUp,
     /// An added policy: setting a secret needs so many approvers, whoever asks.
     Rule {
@@ -147,6 +171,8 @@ pub struct Step {
     pub label: Label,
     pub who: String,
     pub act: Act,
+    /// The idempotency key it is sent with.
+    pub once: Option<u8>,
     /// What goes wrong in the store while it is done: `commit`, `lost`, or the table that takes no row.
     pub trouble: Option<String>,
 }
@@ -190,14 +216,26 @@ impl Display for Act {
             }
             Self::Slot { place, key } => write!(f, "slot {place} {key}"),
             Self::Vote { ask, yes } => write!(f, "vote {ask} {}", if *yes { "yes" } else { "no" }),
+            Self::BreakGlass { ask } => write!(f, "break-glass {ask}"),
             Self::Withdraw { ask } => write!(f, "withdraw {ask}"),
-            Self::Mint { place, life_s } => write!(f, "mint {place} {life_s}"),
+            Self::Mint { place, life_s, to: None } => write!(f, "mint {place} {life_s}"),
+            Self::Mint { place, life_s, to: Some((space, key)) } => write!(f, "mint {place} {life_s} w{space} {key}"),
             Self::Revoke { token } => write!(f, "revoke {token}"),
             Self::Create { parent } => write!(f, "create w{parent}"),
             Self::Space { space, change } => {
                 let change = CHANGES.iter().find(|(_, known)| known == change).map_or("", |(word, _)| word);
                 write!(f, "{change} w{space}")
             }
+            Self::Operator { name, office } => {
+                write!(f, "office {name} ")?;
+                match office {
+                    Office::Role(rank) => f.write_str(ROLES[usize::from(*rank)]),
+                    Office::Disable => f.write_str("disable"),
+                    Office::Enable => f.write_str("enable"),
+                }
+            }
+            Self::LogIn { name } => write!(f, "log-in {name}"),
+            Self::LogOut => f.write_str("log-out"),
             Self::StepUp => f.write_str("step-up"),
             Self::Rule { votes } => write!(f, "rule {votes}"),
             Self::Unrule { rule } => write!(f, "unrule {rule}"),
@@ -218,6 +256,7 @@ impl Display for Act {
 impl Display for Step {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} {}", self.label, self.who, self.act)?;
+        self.once.map_or(Ok(()), |key| write!(f, " once {key}"))?;
         self.trouble.as_ref().map_or(Ok(()), |trouble| write!(f, " ! {trouble}"))
     }
 }
@@ -225,9 +264,14 @@ impl Display for Step {
 const CHANGES: [(&str, Change); 4] =
     [("remove", Change::Remove), ("restart", Change::Restart), ("pause", Change::Pause), ("resume", Change::Resume)];
 
+/// By rank.
+pub const ROLES: [&str; 4] = ["auditor", "member", "approver", "owner"];
+
 /// Reads one line; `None` if it is none.
 fn step(line: &str) -> Option<Step> {
     let (line, trouble) = line.split_once(" ! ").map_or((line, None), |(line, t)| (line, Some(t.trim().to_owned())));
+    let (line, once) = line.split_once(" once ").map_or((line, None), |(line, key)| (line, Some(key.trim())));
+    let once = once.map(str::parse).transpose().ok()?;
     let words: Vec<&str> = line.split_whitespace().collect();
     let (label, who, verb, rest) = (words.first()?.parse().ok()?, words.get(1)?, *words.get(2)?, words.get(3..)?);
     let word = |n: usize| rest.get(n).copied();
@@ -256,11 +300,22 @@ fn step(line: &str) -> Option<Step> {
         "activate" => secret(Write::Activate { version: number(2)? })?,
         "pair" => Act::Pair { one: write(0)?, two: write(3)? },
         "slot" => Act::Slot { place: place(0)?, key: key(1)? },
+        "break-glass" => Act::BreakGlass { ask: name(0)? },
         "vote" => Act::Vote { ask: name(0)?, yes: word(1)? == "yes" },
         "withdraw" => Act::Withdraw { ask: name(0)? },
-        "mint" => Act::Mint { place: place(0)?, life_s: number(1)? },
+        "mint" => Act::Mint { place: place(0)?, life_s: number(1)?, to: space(2).zip(key(3)) },
         "revoke" => Act::Revoke { token: key(0)? },
         "create" => Act::Create { parent: space(0)? },
+        "office" => {
+            let office = match word(1)? {
+                "disable" => Office::Disable,
+                "enable" => Office::Enable,
+                role => Office::Role(u8::try_from(ROLES.iter().position(|known| *known == role)?).ok()?),
+            };
+            Act::Operator { name: key(0)?, office }
+        }
+        "log-in" => Act::LogIn { name: key(0)? },
+        "log-out" => Act::LogOut,
         "step-up" => Act::StepUp,
         "rule" => Act::Rule { votes: name(0)? },
         "unrule" => Act::Unrule { rule: name(0)? },
@@ -275,7 +330,7 @@ fn step(line: &str) -> Option<Step> {
             Act::Space { space: space(0)?, change }
         }
     };
-    Some(Step { label, who: (*who).to_owned(), act, trouble })
+    Some(Step { label, who: (*who).to_owned(), act, once, trouble })
 }
 
 /// Reads a file: one step a line, `#` begins a remark.

@@ -20,16 +20,16 @@ pub(super) type Pin = (Place, String, Option<(Life, i64, Option<i64>)>);
 pub struct Ask {
     pub label: Label,
     pub state: &'static str,
-    who: String,
+    pub(super) who: String,
     pub(super) subject: Subject,
-    act: Act,
+    pub(super) act: Act,
     pins: Vec<Pin>,
     effects: Effects,
     policies: u32,
     needs: usize,
     /// By operator.
     pub votes: BTreeMap<String, bool>,
-    expires: i64,
+    pub(super) expires: i64,
     ended: i64,
     /// The version it put, and the pins it left behind.
     done: Option<(Option<i64>, Vec<Pin>)>,
@@ -41,7 +41,7 @@ impl Model {
         self.asks.iter().find(|ask| ask.label == label)
     }
 
-    fn change_ask(&mut self, label: Label, change: impl FnOnce(&mut Ask)) {
+    pub(super) fn change_ask(&mut self, label: Label, change: impl FnOnce(&mut Ask)) {
         if let Some(ask) = self.asks.iter_mut().find(|ask| ask.label == label) {
             change(ask);
         }
@@ -55,15 +55,6 @@ impl Model {
         format!("approval.{state}")
     }
 
-    /// Ends what nobody decided in time, when the worker looks.
-    pub(super) fn expire(&mut self) -> Vec<String> {
-        let late = |at: i64| self.asks.iter().filter(move |ask| ask.state == "pending" && at >= ask.expires);
-        // The worker goes by the clock; what it finds goes by the log.
-        let due = late(self.clock).next().is_some();
-        let late: Vec<Label> = late(self.now()).filter(|_| due).map(|ask| ask.label).collect();
-        late.into_iter().map(|label| self.end(label, "expired")).collect()
-    }
-
     pub(super) fn waits(&self, label: Label) -> Result<(), Refused> {
         let ask = self.ask(label).ok_or((404, "NOT_FOUND"))?;
         if ask.state == "pending" { Ok(()) } else { Err((409, "APPROVAL_NOT_PENDING")) }
@@ -73,6 +64,22 @@ impl Model {
         self.waits(label)?;
         let voted = self.ask(label).is_some_and(|ask| ask.votes.contains_key(self.operator(who)));
         if voted { Err((409, "ALREADY_VOTED")) } else { Ok(()) }
+    }
+
+    /// Only an owner breaks glass, and only where there is any.
+    pub(super) fn break_glass_fits(&self, who: &str, label: Label) -> Result<(), Refused> {
+        self.waits(label)?;
+        let owner = self.rank(&self.credentials[who].subject) == Some(3);
+        if !self.limits.break_glass || !owner {
+            return Err((403, "BREAK_GLASS_DISABLED"));
+        }
+        self.vote_fits(who, label)
+    }
+
+    /// Whether enough of those who said yes are approvers still.
+    fn agreed(&self, ask: &Ask) -> bool {
+        let counts = |name: &&String| self.operators.get(*name).is_some_and(|one| !one.disabled && one.rank >= 2);
+        ask.votes.keys().filter(counts).count() >= ask.needs
     }
 
     /// Puts a request before humans, or finds that it already is, was done, or was refused.
@@ -103,7 +110,7 @@ impl Model {
             }
         }
         let pending = self.asks.iter().filter(|ask| ask.state == "pending" && ask.subject == subject).count();
-        if pending >= self.pending_max {
+        if pending >= self.limits.pending_max {
             return Err((429, "PENDING_APPROVALS_FULL"));
         }
         events.push(format!("{}.held", verb(&step.act)));
@@ -125,8 +132,8 @@ impl Model {
         Ok(Reply { events, ..waiting(step.label) })
     }
 
-    /// A vote of an entitled human who did not ask.
-    pub(super) fn vote(&mut self, who: &str, label: Label, yes: bool) -> Reply {
+    /// A vote of an entitled human who did not ask. `alone`: a yes that needs no other.
+    pub(super) fn vote(&mut self, who: &str, label: Label, yes: bool, alone: bool) -> Reply {
         let mut events = vec!["approval.decide".to_owned()];
         let late = |code, events| Reply { status: 409, code, events, ..Reply::default() };
         let Some(mut ask) = self.ask(label).cloned() else { return Reply::default() };
@@ -139,15 +146,15 @@ impl Model {
         let word = if !yes {
             events.push(self.end(label, "denied"));
             "denied"
-        } else if ask.votes.len() < ask.needs {
+        } else if !alone && !self.agreed(&ask) {
             "pending"
         } else if let Some(version) = self.execute(&ask) {
             events.push(verb(&ask.act).to_owned());
             events.push(self.end(label, "applied"));
             let left = self.prepare(&ask.who, &ask.act).map(|prepared| prepared.pins).unwrap_or_default();
             self.change_ask(label, |ask| ask.done = Some((version, left)));
-            // Whoever said yes to a token fetches it at once.
-            if matches!(ask.act, Act::Mint { .. }) {
+            // Whoever said yes to a token fetches it at once, unless it went where it belongs.
+            if matches!(ask.act, Act::Mint { to: None, .. }) {
                 events.push("claim.redeem".to_owned());
             }
             "applied"
@@ -173,16 +180,5 @@ impl Model {
             return None;
         }
         Some(self.apply(&ask.who, &ask.act, &effects, ask.label))
-    }
-
-    /// The last vote, where the store could not take what was agreed to: the vote counts, and nothing was done.
-    pub fn fail(&mut self, step: &Step) -> Option<String> {
-        let Act::Vote { ask, yes: true } = step.act else { return None };
-        self.waits(ask).ok()?;
-        let operator = self.operator(&step.who).to_owned();
-        self.change_ask(ask, |ask| {
-            ask.votes.insert(operator, true);
-        });
-        Some(self.end(ask, "failed"))
     }
 }

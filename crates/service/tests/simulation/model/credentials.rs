@@ -1,13 +1,13 @@
 //! Who somebody is: the principal at the root of a credential's lineage, and whether the credential still speaks for it.
 
-use super::{Model, Refused, Reply, STEP_UP_MS};
-use crate::step::{Label, Place};
+use super::{Model, Prepared, Refused, Reply, STEP_UP_MS, Value};
+use crate::step::{Label, Office, Place};
 
 /// The principal at the root of a credential's lineage.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Subject {
     Agent(Label),
-    Service { name: String, unattended: bool },
+    Service(String),
     Operator(String),
 }
 
@@ -16,6 +16,18 @@ pub enum Subject {
 pub(super) struct Operator {
     /// 0 auditor, 1 member, 2 approver, 3 owner.
     pub(super) rank: u8,
+    /// Logs in no more.
+    pub(super) disabled: bool,
+}
+
+impl Operator {
+    fn take(&mut self, office: Office) {
+        match office {
+            Office::Role(rank) => self.rank = rank,
+            Office::Disable => self.disabled = true,
+            Office::Enable => self.disabled = false,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -27,15 +39,28 @@ pub(super) struct Credential {
     pub(super) bound: Option<Label>,
     /// Carries what an organisation token carries, not only what a workspace token does.
     pub(super) wide: bool,
-    expires: i64,
+    /// Writes secrets without asking; not passed on.
+    pub(super) unattended: bool,
+    /// It lies in a secret, and whoever plays the history was not told what it is.
+    pub(super) delivered: bool,
+    pub(super) expires: i64,
     pub(super) revoked: bool,
     pub(super) stepped_up: Option<i64>,
 }
 
 impl Model {
     pub(super) fn give(&mut self, name: &str, subject: Subject, bound: Option<Label>, expires: i64) -> &mut Credential {
-        let given =
-            Credential { subject, lineage: vec![], bound, wide: false, expires, revoked: false, stepped_up: None };
+        let given = Credential {
+            subject,
+            lineage: vec![],
+            bound,
+            wide: false,
+            unattended: false,
+            delivered: false,
+            expires,
+            revoked: false,
+            stepped_up: None,
+        };
         let place = self.credentials.entry(name.to_owned()).or_insert_with(|| given.clone());
         *place = given;
         place
@@ -75,33 +100,89 @@ impl Model {
 
     pub(super) fn step_up(&mut self, who: &str) -> Option<Reply> {
         let now = self.now();
+        self.log_at = now;
         self.credentials.get_mut(who)?.stepped_up = Some(now);
         Some(Reply { status: 200, ..Reply::default() })
     }
 
-    /// A token never carries more than its minter.
-    pub(super) fn mint_fits(&self, who: &str, place: Place) -> Result<(), Refused> {
-        let minter = &self.credentials[who];
-        let wide = minter.wide || matches!(minter.subject, Subject::Operator(_));
-        if place == Place::Org && !wide { Err((403, "SCOPE_MISSING")) } else { Ok(()) }
+    /// Another session of an operator. `None`: there is no such operator, or one who may not; that is another test's.
+    pub(super) fn log_in(&mut self, name: &str, label: Label) -> Option<Reply> {
+        self.operators.get(name).filter(|operator| !operator.disabled)?;
+        self.log_at = self.now();
+        self.give(&format!("s{label}"), Subject::Operator(name.to_owned()), None, i64::MAX);
+        Some(Reply { status: 200, ..Reply::default() })
     }
 
-    /// A child never exceeds its parent, never outlives it, and is the same subject unless it is bound to a workspace.
-    pub(super) fn mint(&mut self, who: &str, place: Place, life_s: i64, label: Label) {
+    pub(super) fn log_out(&mut self, who: &str) -> Option<Reply> {
+        if self.operator(who).is_empty() {
+            return Some(Reply { status: 403, code: "HUMAN_REQUIRED", ..Reply::default() });
+        }
+        self.log_at = self.now();
+        self.credentials.get_mut(who)?.revoked = true;
+        Some(Reply { status: 200, ..Reply::default() })
+    }
+
+    /// The organisation keeps one owner who can log in.
+    pub(super) fn office_fits(&self, name: &str, office: Office) -> Result<(), Refused> {
+        let owns = |operator: &Operator| operator.rank == 3 && !operator.disabled;
+        let others = self.operators.iter().any(|(other, operator)| other != name && owns(operator));
+        let mut after = self.operators.get(name).ok_or((404, "NOT_FOUND"))?.clone();
+        let before = owns(&after);
+        after.take(office);
+        if before && !owns(&after) && !others { Err((409, "CONFLICT")) } else { Ok(()) }
+    }
+
+    /// What a human may changes at once, for all sessions; who is disabled has none any more, also when enabled again.
+    pub(super) fn office(&mut self, name: &str, office: Office) {
+        if let Some(operator) = self.operators.get_mut(name) {
+            operator.take(office);
+        }
+        let subject = Subject::Operator(name.to_owned());
+        for session in self.credentials.values_mut().filter(|one| office == Office::Disable && one.subject == subject) {
+            session.revoked = true;
+        }
+    }
+
+    /// A token never carries more than its minter.
+    pub(super) fn mint_fits(&self, who: &str, place: Place, to: Option<&(Label, String)>) -> Result<Prepared, Refused> {
+        // Nobody speaks for one workspace in another.
+        if matches!((place, to), (Place::Space(at), Some((to, _))) if at != *to) {
+            return Err((422, "INVALID_FIELD"));
+        }
+        let minter = &self.credentials[who];
+        let wide = minter.wide || matches!(minter.subject, Subject::Operator(_));
+        if place == Place::Org && !wide {
+            return Err((403, "SCOPE_MISSING"));
+        }
+        to.map_or_else(|| Ok(Prepared::default()), |(space, key)| self.delivery_fits(Place::Space(*space), key))
+    }
+
+    /// A child never exceeds its parent, never outlives it, and is the same subject unless it is bound to a workspace: for
+    /// it, or delivered into it.
+    pub(super) fn mint(
+        &mut self,
+        who: &str,
+        (place, life_s): (Place, i64),
+        to: Option<&(Label, String)>,
+        label: Label,
+    ) {
         let name = format!("t{label}");
         let (parent, now) = (self.credentials[who].clone(), self.now());
         let human = matches!(parent.subject, Subject::Operator(_));
-        let bound = if let Place::Space(space) = place { Some(space) } else { None };
+        let bound = if let Place::Space(space) = place { Some(space) } else { to.map(|(space, _)| *space) };
         let subject = match (bound, parent.subject) {
             (Some(space), _) => Subject::Agent(space),
-            (None, Subject::Operator(_)) => Subject::Service { name: name.clone(), unattended: false },
+            (None, Subject::Operator(_)) => Subject::Service(name.clone()),
             (None, same) => same,
         };
         let own_end = now + life_s * 1000;
         let given = self.give(&name, subject, bound, if human { own_end } else { own_end.min(parent.expires) });
-        given.wide = bound.is_none();
+        (given.wide, given.delivered) = (place == Place::Org, to.is_some());
         if !human {
             given.lineage = [vec![who.to_owned()], parent.lineage].concat();
+        }
+        if let Some((space, key)) = to {
+            self.put(Place::Space(*space), key, Value::Token(label), true);
         }
     }
 

@@ -18,6 +18,7 @@ impl Model {
             Act::Space { space, change: Change::Restart } => (Effect::Interrupts, vec![*space]),
             Act::Space { space, change: Change::Pause } => (Effect::Interrupts, self.below(*space)),
             Act::Space { space, change: Change::Remove } => (Effect::Destroys, self.below(*space)),
+            Act::Mint { to: Some((to, key)), .. } => (Effect::Reconfigures, self.reached(Place::Space(*to), key)?),
             _ => return Some(Effects::new()),
         };
         Some(spaces.into_iter().map(|space| (effect, space)).collect())
@@ -46,6 +47,10 @@ impl Model {
         let hidden = match act {
             Act::Withdraw { .. } => !own,
             Act::Revoke { .. } => confined && !own,
+            // Another workspace by way of its own is another workspace.
+            Act::Mint { to: Some((to, _)), .. } if aim != Some(Place::Org) => {
+                confined && (home != Some(*to) || aim != Some(Place::Space(*to)))
+            }
             _ => confined && matches!(aim, Some(Place::Space(at)) if home != Some(at)),
         };
         if hidden {
@@ -65,7 +70,8 @@ impl Model {
         if machine && governs {
             return Err((403, "HUMAN_REQUIRED"));
         }
-        if matches!(act, Act::Vote { .. }) && own {
+        let decides = matches!(act, Act::Vote { .. } | Act::BreakGlass { .. });
+        if decides && own {
             return Err((403, "SELF_APPROVAL_BLOCKED"));
         }
         if governs && !self.proven(who) {
@@ -83,7 +89,7 @@ impl Model {
         };
         let may = match rank {
             3 => true,
-            2 => !governs || matches!(act, Act::Vote { .. }),
+            2 => !governs || decides,
             1 => member,
             _ => false,
         };
@@ -94,7 +100,9 @@ impl Model {
     fn own(&self, who: &str, act: &Act) -> bool {
         let subject = &self.credentials[who].subject;
         match act {
-            Act::Withdraw { ask } | Act::Vote { ask, .. } => self.ask(*ask).is_some_and(|ask| ask.subject == *subject),
+            Act::Withdraw { ask } | Act::Vote { ask, .. } | Act::BreakGlass { ask } => {
+                self.ask(*ask).is_some_and(|ask| ask.subject == *subject)
+            }
             Act::Revoke { token } => {
                 let token = &self.credentials[token];
                 token.subject == *subject || token.lineage.iter().any(|parent| parent == who)
@@ -111,7 +119,7 @@ impl Model {
             (Subject::Agent(home), Act::Secret { .. } | Act::Pair { .. }) => {
                 aim(act) != Some(Place::Space(*home)) || effects.iter().any(|(_, at)| at != home)
             }
-            (Subject::Service { unattended, .. }, Act::Secret { .. } | Act::Pair { .. }) => !unattended,
+            (Subject::Service(_), Act::Secret { .. } | Act::Pair { .. }) => !self.credentials[who].unattended,
             (_, Act::Mint { .. } | Act::Space { change: Change::Remove, .. }) => true,
             (_, Act::Revoke { .. }) => !self.own(who, act),
             _ => false,
@@ -124,5 +132,6 @@ impl Model {
 /// What only humans do, who have just shown that they are there.
 fn governs(act: &Act) -> bool {
     let destroys = matches!(act, Act::Secret { write: Write::Destroy { .. }, .. });
-    destroys || matches!(act, Act::Vote { .. } | Act::Rule { .. } | Act::Unrule { .. })
+    let decides = matches!(act, Act::Vote { .. } | Act::BreakGlass { .. });
+    destroys || decides || matches!(act, Act::Rule { .. } | Act::Unrule { .. } | Act::Operator { .. })
 }

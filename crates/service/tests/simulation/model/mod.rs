@@ -4,26 +4,29 @@
 //!
 //! The rules are four files: [`decision`] (may it, and does a human have to agree), [`approvals`] (what a request binds and
 //! when it is executed), [`versions`] (how a secret moves) and [`restarts`] (which agents a change reaches). The others keep
-//! the books for them: credentials, turns, words, and the scene of a history.
+//! the books for them: credentials, turns, answers that are kept, words, time, and the scene of a history.
 
 mod approvals;
 mod credentials;
 mod decision;
+mod once;
 mod restarts;
 mod scene;
 mod turns;
 mod versions;
 mod words;
+mod worker;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use approvals::Ask;
 pub use credentials::Subject;
-pub use versions::{Life, Secret};
+pub use versions::{Life, Secret, Value};
 
 use crate::step::{Act, Label, Place, Step};
 use approvals::Pin;
 use credentials::{Credential, Operator};
+use once::Kept;
 use words::{done_status, done_word, verb};
 
 /// How long a request waits, in milliseconds.
@@ -100,8 +103,18 @@ pub struct Model {
     rules: BTreeMap<Label, u32>,
     /// How often the rules were changed.
     policies: u32,
+    /// Answers of requests that came with an idempotency key, by who asked.
+    kept: BTreeMap<(Subject, u8), Kept>,
+    limits: Limits,
+}
+
+/// What a configuration says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Limits {
     /// Requests of one principal that may wait.
-    pending_max: usize,
+    pub pending_max: usize,
+    /// Whether an owner may decide alone.
+    pub break_glass: bool,
 }
 
 impl Model {
@@ -117,13 +130,14 @@ impl Model {
                 self.clock += ms;
                 Some(Reply::default())
             }
-            Act::Tick => Some(Reply { events: self.expire(), ..Reply::default() }),
+            Act::Tick => Some(Reply { events: self.tick(), ..Reply::default() }),
+            Act::LogIn { ref name } => self.log_in(name, step.label),
             _ => {
                 if let Some(code) = self.stranger(&step.who)? {
                     return Some(Reply { status: 401, code, ..Reply::default() });
                 }
                 let reply = self.request(step)?;
-                if !reply.events.is_empty() || step.act == Act::StepUp {
+                if !reply.events.is_empty() {
                     self.log_at = self.now();
                 }
                 Some(reply)
@@ -134,18 +148,23 @@ impl Model {
     /// What is no deed, or speaks of what never was; then the door.
     fn request(&mut self, step: &Step) -> Option<Reply> {
         let known = match &step.act {
-            Act::Vote { ask, .. } | Act::Withdraw { ask } => self.ask(*ask).is_some(),
+            Act::Vote { ask, .. } | Act::BreakGlass { ask } | Act::Withdraw { ask } => self.ask(*ask).is_some(),
             Act::Revoke { token } => self.credentials.contains_key(token),
             Act::Unrule { rule } => self.rules.contains_key(rule),
+            Act::Operator { name, .. } => self.operators.contains_key(name),
             Act::Create { parent: at } | Act::Space { space: at, .. } | Act::Send { space: at } => {
                 self.spaces.contains_key(at)
             }
             Act::StepUp => return self.step_up(&step.who),
+            Act::LogOut => return self.log_out(&step.who),
             Act::Agent { space, work } => return self.work(&step.who, *space, *work, step.label),
             _ => true,
         };
         if !known {
             return None;
+        }
+        if let Some(reply) = self.known(step) {
+            return Some(reply);
         }
         Some(self.door(step).unwrap_or_else(|(status, code)| {
             let events = vec![format!("{}.refused", verb(&step.act))];
@@ -168,15 +187,23 @@ impl Model {
         if needs > 0 {
             return self.hold(step, &effects, prepared.pins, needs);
         }
-        if let Act::Vote { ask, yes } = act {
-            return Ok(self.vote(who, *ask, *yes));
+        let vote = match act {
+            Act::Vote { ask, yes } => Some(self.vote(who, *ask, *yes, false)),
+            Act::BreakGlass { ask } => Some(self.vote(who, *ask, true, true)),
+            _ => None,
+        };
+        if let Some(reply) = vote {
+            self.keep(step, &reply);
+            return Ok(reply);
         }
         let version = self.apply(who, act, &effects, step.label);
         let mut events = vec![verb(act).to_owned()];
         if let Act::Withdraw { ask } = act {
             events.push(self.end(*ask, "withdrawn"));
         }
-        Ok(Reply { status: done_status(act), word: done_word(act), version, events, ..Reply::default() })
+        let reply = Reply { status: done_status(act), word: done_word(act), version, events, ..Reply::default() };
+        self.keep(step, &reply);
+        Ok(reply)
     }
 
     /// Looks whether it is possible as things are.
@@ -187,8 +214,10 @@ impl Model {
             Act::Slot { place, key } => self.slot_fits(*place, key)?,
             Act::Space { space, change } => self.change_fits(*space, *change)?,
             Act::Vote { ask, .. } => self.vote_fits(who, *ask)?,
+            Act::BreakGlass { ask } => self.break_glass_fits(who, *ask)?,
             Act::Withdraw { ask } => self.waits(*ask)?,
-            Act::Mint { place, .. } => self.mint_fits(who, *place)?,
+            Act::Operator { name, office } => self.office_fits(name, *office)?,
+            Act::Mint { place, to, .. } => return self.mint_fits(who, *place, to.as_ref()),
             Act::Revoke { token } => self.revoke_fits(token)?,
             _ => {}
         }
@@ -202,7 +231,7 @@ impl Model {
             Act::Secret { place, key, write } => version = self.write(*place, key, *write),
             Act::Pair { one, two } => {
                 for (place, key, value) in [one, two] {
-                    self.put(*place, key, *value, true);
+                    self.put(*place, key, Value::Number(*value), true);
                 }
             }
             Act::Slot { place, key } => self.slot(*place, key),
@@ -210,7 +239,8 @@ impl Model {
             Act::Create { parent } => {
                 self.spaces.insert(label, Space { parent: Some(*parent), ..Space::default() });
             }
-            Act::Mint { place, life_s } => self.mint(who, *place, *life_s, label),
+            Act::Mint { place, life_s, to } => self.mint(who, (*place, *life_s), to.as_ref(), label),
+            Act::Operator { name, office } => self.office(name, *office),
             Act::Revoke { token } => self.revoke(token),
             Act::Rule { votes } => {
                 self.rules.insert(label, *votes);

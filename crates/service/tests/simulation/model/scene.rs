@@ -1,15 +1,15 @@
-//! How every history begins, what it may speak of, and what a trouble of the store leaves behind.
+//! How every history begins, and what it may speak of.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Model, Space, Subject, credentials::Operator};
-use crate::step::{Label, ROOT};
+use super::{Limits, Model, Space, Subject, credentials::Operator};
+use crate::step::{Act, Label, ROOT};
 
 const DAY_MS: i64 = 24 * 60 * 60_000;
 
 impl Model {
-    /// The organisation of every history, at this time, with so many requests of one principal that may wait.
-    pub fn new(now: i64, pending_max: usize) -> Self {
+    /// The organisation of every history, at this time.
+    pub fn new(now: i64, limits: Limits) -> Self {
         let parents = [(0, None), (1, Some(0)), (2, Some(0)), (3, Some(1))];
         let space = |(label, parent)| (label, Space { parent, ..Space::default() });
         let mut model = Self {
@@ -22,19 +22,19 @@ impl Model {
             credentials: BTreeMap::new(),
             rules: BTreeMap::new(),
             policies: 0,
-            pending_max,
+            kept: BTreeMap::new(),
+            limits,
         };
         for (name, rank) in [("owner", 3), ("approver", 2), ("second", 2), ("plain", 2), ("member", 1), ("auditor", 0)]
         {
-            model.operators.insert(name.to_owned(), Operator { rank });
+            model.operators.insert(name.to_owned(), Operator { rank, disabled: false });
             let session = model.give(name, Subject::Operator(name.to_owned()), None, i64::MAX);
             session.stepped_up = (name != "plain").then_some(now);
         }
         model.give("admin", Subject::Agent(ROOT), None, i64::MAX).wide = true;
         for (name, unattended) in [("service", true), ("attended", false), ("revoked", true)] {
-            let subject = Subject::Service { name: name.to_owned(), unattended };
-            let given = model.give(name, subject, None, now + 30 * DAY_MS);
-            (given.wide, given.revoked) = (true, name == "revoked");
+            let given = model.give(name, Subject::Service(name.to_owned()), None, now + 30 * DAY_MS);
+            (given.wide, given.unattended, given.revoked) = (true, unattended, name == "revoked");
         }
         for space in 0..4 {
             for name in [format!("w{space}"), format!("w{space}b")] {
@@ -44,20 +44,63 @@ impl Model {
         model
     }
 
-    /// The log took an event that this model was not told of.
-    pub fn heard(&mut self) {
-        self.log_at = self.now();
+    fn made(&self, kind: char, shown: bool) -> Vec<String> {
+        let made = |name: &str| name.strip_prefix(kind).is_some_and(|rest| rest.parse::<Label>().is_ok());
+        let all = self.credentials.iter().filter(|(name, one)| made(name) && !(shown && one.delivered));
+        all.map(|(name, _)| name.clone()).collect()
     }
 
-    /// Tokens that were minted by a step.
+    /// Tokens that were minted by a step and shown to somebody.
     pub fn minted(&self) -> Vec<String> {
-        let minted = |name: &&String| name.strip_prefix('t').is_some_and(|rest| rest.parse::<Label>().is_ok());
-        self.credentials.keys().filter(minted).cloned().collect()
+        self.made('t', true)
     }
 
     /// Tokens that may be revoked; those a history needs to look at the world stay.
     pub fn tokens(&self) -> Vec<String> {
-        [self.minted(), ["service", "attended", "w0b", "w2b"].map(str::to_owned).to_vec()].concat()
+        [self.made('t', false), ["service", "attended", "w0b", "w2b"].map(str::to_owned).to_vec()].concat()
+    }
+
+    /// Tokens that others were minted from.
+    pub fn parents(&self) -> Vec<String> {
+        let parents: BTreeSet<&String> = self.credentials.values().flat_map(|one| &one.lineage).collect();
+        parents.into_iter().filter(|name| *name != "admin").cloned().collect()
+    }
+
+    /// Sessions that could decide now.
+    pub fn ready(&self) -> Vec<String> {
+        let ready = |name: &&String| {
+            let lives = self.stranger(name).is_some_and(|code| code.is_none());
+            lives && self.proven(name) && self.rank(&self.credentials[*name].subject).is_some_and(|rank| rank >= 2)
+        };
+        self.credentials.keys().filter(ready).cloned().collect()
+    }
+
+    /// Sessions that were opened by a step.
+    pub fn sessions(&self) -> Vec<String> {
+        self.made('s', true)
+    }
+
+    /// Whether a token still speaks for somebody, and for whom.
+    pub fn token(&self, name: &str) -> Option<(bool, &Subject)> {
+        let one = self.credentials.get(name)?;
+        Some((self.stranger(name)?.is_none(), &one.subject))
+    }
+
+    /// Humans by name: rank, and whether they may not log in.
+    pub fn operators(&self) -> impl Iterator<Item = (&String, u8, bool)> {
+        self.operators.iter().map(|(name, operator)| (name, operator.rank, operator.disabled))
+    }
+
+    /// The organisation's tokens, whether each was revoked, and the end of those that a step minted.
+    pub fn listed_tokens(&self) -> impl Iterator<Item = (&String, bool, Option<i64>)> {
+        let listed = self.credentials.iter().filter(|(name, one)| one.wide && *name != "admin");
+        listed.map(|(name, one)| (name, one.revoked, Some(one.expires).filter(|_| name.starts_with('t'))))
+    }
+
+    /// Requests that wait: who asked, and for what.
+    pub fn waiting(&self) -> Vec<(String, Act)> {
+        let waiting = self.asks.iter().filter(|ask| ask.state == "pending");
+        waiting.map(|ask| (ask.who.clone(), ask.act.clone())).collect()
     }
 
     /// Policies that were added.

@@ -1,10 +1,10 @@
 //! How a secret moves: every write is a new version, two pointers say which is the latest and which is given to agents,
 //! and what was destroyed does not come back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Model, Prepared, Refused, approvals::Pin};
-use crate::step::{Base, Place, Write};
+use crate::step::{Base, Label, Place, Write};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Life {
@@ -13,24 +13,35 @@ pub enum Life {
     Deleted,
 }
 
+/// What is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Value {
+    Number(u8),
+    /// A token that was delivered: nobody was told what it is.
+    Token(Label),
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Secret {
     pub life: Life,
     pub latest: i64,
     pub active: Option<i64>,
     /// By version; `None` when destroyed.
-    values: BTreeMap<i64, Option<u8>>,
+    values: BTreeMap<i64, Option<Value>>,
+    /// Versions that end, of which nobody was reminded yet.
+    pub(super) ends: BTreeSet<i64>,
 }
 
 impl Secret {
-    const EMPTY: Self = Self { life: Life::Slot, latest: 0, active: None, values: BTreeMap::new() };
+    const EMPTY: Self =
+        Self { life: Life::Slot, latest: 0, active: None, values: BTreeMap::new(), ends: BTreeSet::new() };
 
     /// What agents are given.
-    pub fn value(&self) -> Option<u8> {
+    pub fn value(&self) -> Option<Value> {
         self.active.filter(|_| self.life == Life::Live).and_then(|version| self.of(version))
     }
 
-    fn of(&self, version: i64) -> Option<u8> {
+    fn of(&self, version: i64) -> Option<Value> {
         self.values.get(&version).copied().flatten()
     }
 }
@@ -62,7 +73,7 @@ impl Model {
             Write::Set { value, base, staged } => {
                 allowed(place, key)?;
                 fits(base, self.secret(place, key))?;
-                let same = self.secret(place, key).and_then(Secret::value) == Some(value);
+                let same = self.secret(place, key).and_then(Secret::value) == Some(Value::Number(value));
                 Ok(Prepared::new(pin, same || staged, same && !staged))
             }
             Write::Delete { base } => {
@@ -126,10 +137,13 @@ impl Model {
     }
 
     /// Puts the next version.
-    pub(super) fn put(&mut self, place: Place, key: &str, value: u8, activate: bool) -> Option<i64> {
+    pub(super) fn put(&mut self, place: Place, key: &str, value: Value, activate: bool) -> Option<i64> {
         let secret = self.at(place, key);
         secret.latest += 1;
         secret.values.insert(secret.latest, Some(value));
+        if matches!(value, Value::Token(_)) {
+            secret.ends.insert(secret.latest);
+        }
         // A key that was deleted comes back with this value or with none.
         let before = secret.active.filter(|_| secret.life == Life::Live);
         secret.active = if activate { Some(secret.latest) } else { before };
@@ -141,7 +155,7 @@ impl Model {
     pub(super) fn write(&mut self, place: Place, key: &str, write: Write) -> Option<i64> {
         let secret = self.at(place, key);
         match write {
-            Write::Set { value, staged, .. } => return self.put(place, key, value, !staged),
+            Write::Set { value, staged, .. } => return self.put(place, key, Value::Number(value), !staged),
             Write::Rollback { to } => {
                 let value = secret.of(to)?;
                 return self.put(place, key, value, true);
@@ -159,6 +173,13 @@ impl Model {
             }
         }
         None
+    }
+
+    /// A token goes into a secret, whatever is there.
+    pub(super) fn delivery_fits(&self, place: Place, key: &str) -> Result<Prepared, Refused> {
+        allowed(place, key)?;
+        let pins = self.secret(place, key).map(|_| self.pin(place, key)).into_iter().collect();
+        Ok(Prepared { pins, ..Prepared::default() })
     }
 
     pub(super) fn slot(&mut self, place: Place, key: &str) {

@@ -11,10 +11,9 @@ pub(super) fn aim(act: &Act) -> Option<Place> {
         | Act::Space { space: at, .. }
         | Act::Send { space: at }
         | Act::Agent { space: at, .. } => Some(Place::Space(*at)),
-        Act::Rule { .. } | Act::Unrule { .. } => Some(Place::Org),
-        Act::Vote { .. } | Act::Withdraw { .. } | Act::Revoke { .. } | Act::StepUp | Act::Clock { .. } | Act::Tick => {
-            None
-        }
+        Act::Rule { .. } | Act::Unrule { .. } | Act::Operator { .. } => Some(Place::Org),
+        Act::Vote { .. } | Act::BreakGlass { .. } | Act::Withdraw { .. } | Act::Revoke { .. } => None,
+        Act::LogIn { .. } | Act::LogOut | Act::StepUp | Act::Clock { .. } | Act::Tick => None,
     }
 }
 
@@ -37,15 +36,17 @@ pub(super) fn verb(act: &Act) -> &'static str {
         },
         Act::Pair { .. } => "secret.change_set",
         Act::Slot { .. } => "secret.request",
-        Act::Vote { .. } => "approval.decide",
+        Act::Vote { .. } | Act::BreakGlass { .. } => "approval.decide",
         Act::Withdraw { .. } => "approval.withdraw",
         Act::Mint { .. } => "token.mint",
         Act::Revoke { .. } => "token.revoke",
+        Act::Operator { .. } => "operator.update",
         Act::Create { .. } => "workspace.create",
         Act::Rule { .. } => "policy.add",
         Act::Unrule { .. } => "policy.remove",
         Act::Send { .. } => "message.send",
-        Act::StepUp | Act::Agent { .. } | Act::Clock { .. } | Act::Tick => "",
+        Act::LogIn { .. } | Act::LogOut | Act::StepUp => "",
+        Act::Agent { .. } | Act::Clock { .. } | Act::Tick => "",
     }
 }
 
@@ -59,7 +60,7 @@ pub(super) fn done_word(act: &Act) -> &'static str {
             Write::Undelete => "undeleted",
             Write::Destroy { .. } => "destroyed",
         },
-        Act::Pair { .. } => "saved",
+        Act::Pair { .. } | Act::Operator { .. } => "saved",
         Act::Slot { .. } => "requested",
         Act::Space { change: Change::Remove, .. } | Act::Unrule { .. } => "removed",
         Act::Withdraw { .. } => "withdrawn",
