@@ -142,6 +142,10 @@ pub(crate) fn load(
     };
     let target = target(cx.conn, caller, deed, with_ancestors).map_err(hide)?;
     let reaches = reaches(cx.conn, deed, &target).map_err(hide)?;
+    // It names another workspace by way of its own, and must not learn from the answer whether that one is there.
+    if caller.confined_to().is_some() && matches!(deed, Deed::TokenMint(mint) if mint.is_delivered_elsewhere()) {
+        return Err(FactGapOr(FactGap::Hidden));
+    }
     let quota_spent = match (deed, &caller.subject.principal) {
         (Deed::WorkspaceCreate(_), Principal::Agent(_)) => {
             let since = cx.now.plus_ms(-60 * 60 * 1000).0;

@@ -9,12 +9,12 @@ mod kit;
 #[path = "../../service/tests/simulation/linear.rs"]
 mod linear;
 #[expect(dead_code, reason = "what only histories of one step after the other use")]
-#[path = "../../service/tests/simulation/model.rs"]
+#[path = "../../service/tests/simulation/model/mod.rs"]
 mod model;
 #[path = "../../service/tests/simulation/race.rs"]
 mod race;
 #[expect(dead_code, reason = "what only histories of one step after the other use")]
-#[path = "../../service/tests/simulation/stage.rs"]
+#[path = "../../service/tests/simulation/stage/mod.rs"]
 mod stage;
 #[expect(dead_code, reason = "what only histories of one step after the other use")]
 #[path = "../../service/tests/simulation/step.rs"]
@@ -22,7 +22,7 @@ mod step;
 
 use dice::Dice;
 use kit::{ADMIN, Actor, Server, operator, runtime, serve};
-use model::Model;
+use model::{Limits, Model};
 use portcullis_authority::testkit_db::databases;
 use race::Storm;
 use stage::Stage;
@@ -31,8 +31,8 @@ use stage::Stage;
 const SEED: u64 = 0x0612;
 /// Histories, on each engine.
 const FEW: u64 = 4;
-/// Requests of one principal that may wait, unless the configuration says otherwise.
-const PENDING_MAX: usize = 50;
+/// What is so unless the configuration says otherwise.
+const LIMITS: Limits = Limits { pending_max: 50, break_glass: false };
 const OWNER: &str = "owner@example.org";
 /// Between any two of these something is committed, or it is not.
 const POINTS: [&str; 9] = [
@@ -66,7 +66,7 @@ fn what_was_answered_before_a_crash_and_what_is_there_after_it_have_an_order() {
                 let headers = ["cookie", "x-csrf-token"];
                 let headers = headers.map(|name| (name.to_owned(), owner.shows(name).unwrap_or_default().to_owned()));
                 let mut stage = Stage::set(&server.url, ADMIN, headers.to_vec()).await;
-                let mut model = Model::new(0, PENDING_MAX);
+                let mut model = Model::new(0, LIMITS);
                 race::rule(&mut stage, &mut model, seed).await;
                 (stage, model)
             });

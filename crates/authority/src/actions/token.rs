@@ -75,6 +75,10 @@ impl Act for TokenMint {
     type Done = Minted;
 
     fn prepare(&self, cx: &mut Cx<'_>, caller: &Caller, (): &()) -> Result<Prepared, Fault> {
+        if self.is_delivered_elsewhere() {
+            let reason = "the token of a workspace is delivered into that workspace and no other";
+            return Err(Fault::refused(Code::InvalidField, reason));
+        }
         if !self.scopes.within(&grantable(caller, self.workspace.is_some())) {
             return Err(Fault::refused(Code::ScopeMissing, "a token never carries more than its minter"));
         }

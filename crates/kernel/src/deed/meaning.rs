@@ -221,6 +221,14 @@ impl Deed {
     }
 }
 
+impl TokenMint {
+    /// Whether it would put what speaks for one workspace into the hands of another.
+    pub fn is_delivered_elsewhere(&self) -> bool {
+        let to = self.deliver_to.as_ref().map(|to| to.workspace_id);
+        self.workspace.zip(to).is_some_and(|(home, to)| home != to)
+    }
+}
+
 impl WorkspaceUpdate {
     fn verb(&self) -> Verb {
         if self.parent.is_some() {

@@ -5,6 +5,7 @@
 //! was not answered is the last thing of its client: it may have happened at any time since, or never.
 
 use std::{
+    cmp::Reverse,
     collections::HashSet,
     hash::{DefaultHasher, Hash, Hasher},
 };
@@ -43,7 +44,10 @@ pub fn order<S: Clone + Hash, E>(
         }
         // Whatever was asked after something was answered comes after it.
         let soonest = next.iter().flatten().filter_map(|one| one.answered).min().unwrap_or(u64::MAX);
-        for (client, one) in next.iter().enumerate().filter_map(|(client, one)| Some((client, (*one)?))) {
+        // What was answered first mostly happened first, so it is tried first.
+        let mut next: Vec<_> = next.into_iter().enumerate().filter_map(|(client, one)| Some((client, one?))).collect();
+        next.sort_by_key(|(_, one)| Reverse(one.answered.unwrap_or(u64::MAX)));
+        for (client, one) in next {
             if one.asked < soonest
                 && let Some(after) = apply(&state, one)
             {
@@ -56,12 +60,13 @@ pub fn order<S: Clone + Hash, E>(
     Err(furthest)
 }
 
-/// The shortest beginning of a history, by time, that has no order: what came later is not needed to see it.
-pub fn shortest<S: Clone + Hash, E: Clone>(
+/// The state an order leaves, or the shortest beginning of the history, by time, that has no order: what came later is not
+/// needed to see it. Short beginnings are tried first, for all the orders of a long one are more than anybody waits for.
+pub fn explained<S: Clone + Hash, E: Clone>(
     start: &S,
     clients: &[Vec<Timed<E>>],
     apply: impl Fn(&S, &Timed<E>) -> Option<S>,
-) -> Option<Vec<Vec<Timed<E>>>> {
+) -> Result<S, Vec<Vec<Timed<E>>>> {
     let mut moments: Vec<u64> = clients.iter().flatten().filter_map(|one| one.answered).collect();
     moments.sort_unstable();
     let until = |moment: u64| -> Vec<Vec<Timed<E>>> {
@@ -69,9 +74,19 @@ pub fn shortest<S: Clone + Hash, E: Clone>(
         let cut = |one: &Timed<E>| Timed { answered: one.answered.filter(|at| *at <= moment), ..one.clone() };
         clients.iter().map(|client| client.iter().filter(begun).map(cut).collect()).collect()
     };
+    let has_order = |moment: &u64| order(start, &until(*moment), &apply).is_ok();
     // A history that has no order has none however it goes on.
-    let first = moments.partition_point(|moment| order(start, &until(*moment), &apply).is_ok());
-    moments.get(first).map(|moment| until(*moment))
+    let mut tried = 4;
+    while tried < moments.len() && has_order(&moments[tried]) {
+        tried *= 2;
+    }
+    if tried >= moments.len()
+        && let Ok(state) = order(start, clients, &apply)
+    {
+        return Ok(state);
+    }
+    let first = moments[..moments.len().min(tried + 1)].partition_point(has_order);
+    Err(moments.get(first).map_or_else(|| clients.to_vec(), |moment| until(*moment)))
 }
 
 #[cfg(test)]
@@ -104,8 +119,7 @@ mod tests {
     #[test]
     fn nobody_reads_new_and_then_old() {
         let back = [vec![did(1, 9, Ok(1))], vec![did(2, 3, Err(1)), did(4, 5, Err(0)), did(6, 7, Err(0))]];
-        assert!(order(&0, &back, apply).is_err());
-        let short = shortest(&0, &back, apply).expect("it has no order");
+        let short = explained(&0, &back, apply).expect_err("it has no order");
         assert_eq!(short[1].len(), 2, "what came later is left out");
         assert!(short[0][0].answered.is_none(), "the write was still open");
     }

@@ -14,10 +14,10 @@ use serde_json::Value;
 
 use crate::{
     dice::Dice,
-    linear::{Timed, order, shortest},
+    linear::{Timed, explained},
     model::{Model, Reply},
     stage::{Observed, Stage, wanted},
-    step::{Act, Base, Label, Place, Step},
+    step::{Act, Base, Label, Place, Step, Write},
 };
 
 /// Clients at once.
@@ -81,15 +81,21 @@ fn roll(dice: &mut Dice, asks: &[Label], time: bool) -> (&'static str, Act) {
     match dice.below(if time { 23 } else { 20 }) {
         0..4 => (
             pick(dice, &["admin", "admin", "attended"]),
-            Act::Set { place, key, value, base: Base::Any, staged: false },
+            Act::Secret { place, key, write: Write::Set { value, base: Base::Any, staged: false } },
         ),
         4..8 => {
             let base =
                 pick(dice, &[Base::Any, Base::Version(version), Base::Version(version), Base::Absent, Base::Present]);
-            (pick(dice, &["owner", "w1", "service"]), Act::Set { place, key, value, base, staged: false })
+            (
+                pick(dice, &["owner", "w1", "service"]),
+                Act::Secret { place, key, write: Write::Set { value, base, staged: false } },
+            )
         }
-        8 => ("owner", Act::Delete { place, key, base: pick(dice, &[Base::Any, Base::Version(version)]) }),
-        9 => ("owner", Act::Rollback { place, key, to: version }),
+        8 => (
+            "owner",
+            Act::Secret { place, key, write: Write::Delete { base: pick(dice, &[Base::Any, Base::Version(version)]) } },
+        ),
+        9 => ("owner", Act::Secret { place, key, write: Write::Rollback { to: version } }),
         10 if !asks.is_empty() => ("admin", Act::Withdraw { ask: pick(dice, asks) }),
         11..18 if !asks.is_empty() => {
             let recent = &asks[asks.len().saturating_sub(3)..];
@@ -99,7 +105,7 @@ fn roll(dice: &mut Dice, asks: &[Label], time: bool) -> (&'static str, Act) {
         21 => ("time", Act::Clock { ms: 61 * 60_000 }),
         22 => ("time", Act::Clock { ms: 4 * 60_000 }),
         18 | 19 => (human, Act::StepUp),
-        _ => ("admin", Act::Set { place, key, value, base: Base::Any, staged: false }),
+        _ => ("admin", Act::Secret { place, key, write: Write::Set { value, base: Base::Any, staged: false } }),
     }
 }
 
@@ -118,7 +124,7 @@ async fn client(mut stage: Stage, shared: Shared, time: Option<Time>, n: u32, se
         }
         // Time passes for one of them only.
         let (who, act) = roll(&mut dice, &asks, time.is_some());
-        let step = Step { label: 1_000 + step * 100 + n, who: who.to_owned(), act, trouble: None };
+        let step = Step { label: 1_000 + step * 100 + n, who: who.to_owned(), act, once: None, trouble: None };
         let asked = shared.moment();
         let mut seen = match (&step.act, &time) {
             (Act::Clock { ms }, Some(time)) => {
@@ -220,10 +226,8 @@ impl Storm {
         self.clients.push(vec![Timed { asked, answered: Some(self.shared.moment()), did: Did::End(seen) }]);
         let stage = &*stage;
         let fits = |model: &Model, one: &Timed<Did>| apply(stage, model, one);
-        order(model, &self.clients, fits).map_err(|_| {
-            let short = shortest(model, &self.clients, fits).unwrap_or(self.clients);
-            format!("no order explains\n{}", written(&short))
-        })
+        let found = explained(model, &self.clients, fits);
+        found.map_err(|short| format!("no order explains\n{}", written(&short)))
     }
 
     /// Answers, and how many were faults.
@@ -239,7 +243,7 @@ impl Storm {
 /// In every second history two humans must agree.
 pub async fn rule(stage: &mut Stage, model: &mut Model, seed: u64) {
     if seed.is_multiple_of(2) {
-        let rule = Step { label: 10, who: "owner".to_owned(), act: Act::Rule { votes: 2 }, trouble: None };
+        let rule = Step { label: 10, who: "owner".to_owned(), act: Act::Rule { votes: 2 }, once: None, trouble: None };
         assert_eq!(stage.perform(&rule).await.map(|seen| seen.status), Some(201));
         model.step(&rule);
     }

@@ -26,7 +26,10 @@ pub async fn during<T>(world: &World, step: &Step, act: impl Future<Output = T>)
         }
         table => {
             let sql = if postgres { TABLE_POSTGRES } else { TABLE_SQLITE };
-            world.db.run(&sql.replace("{}", table));
+            // What a token becomes until a human fetches it, and no other credential.
+            let (table, when) =
+                if table == "claims" { ("credentials", "WHEN (NEW.kind = 'claim')") } else { (table, "") };
+            world.db.run(&sql.replace("{}", table).replace("{when}", when));
             let done = act.await;
             world.db.run(&if postgres {
                 OVER_POSTGRES.replace("audit", table)
@@ -39,10 +42,10 @@ pub async fn during<T>(world: &World, step: &Step, act: impl Future<Output = T>)
 }
 
 const TABLE_SQLITE: &str =
-    "CREATE TRIGGER trouble BEFORE INSERT ON {} BEGIN SELECT RAISE(ABORT, 'a trouble of the test'); END";
+    "CREATE TRIGGER trouble BEFORE INSERT ON {} {when} BEGIN SELECT RAISE(ABORT, 'a trouble of the test'); END";
 const TABLE_POSTGRES: &str = "CREATE FUNCTION trouble() RETURNS trigger LANGUAGE plpgsql AS \
     $$ BEGIN RAISE EXCEPTION 'a trouble of the test'; END $$; \
-    CREATE TRIGGER trouble BEFORE INSERT ON {} FOR EACH ROW EXECUTE FUNCTION trouble();";
+    CREATE TRIGGER trouble BEFORE INSERT ON {} FOR EACH ROW {when} EXECUTE FUNCTION trouble();";
 const OVER_POSTGRES: &str = "DROP TRIGGER trouble ON audit; DROP FUNCTION trouble();";
 const COMMIT_POSTGRES: &str = "CREATE FUNCTION trouble() RETURNS trigger LANGUAGE plpgsql AS \
     $$ BEGIN RAISE EXCEPTION 'a trouble of the test'; END $$; \
