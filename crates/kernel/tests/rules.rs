@@ -193,6 +193,19 @@ fn of_several_prohibitions_the_lowest_rank_is_told_and_none_is_fifty() {
 }
 
 #[test]
+fn what_humans_agreed_to_and_a_hold_still_forbids_is_refused_by_the_lowest_rank() {
+    let (policy, owner) = (policy(), called("owner"));
+    let trap = |rank: &str| {
+        format!("@rank(\"{rank}\") @reason(\"{rank}\") @hold(\"role:owner=1\") forbid (principal, action, resource);")
+    };
+    let (late, early) = (trap("9"), trap("1"));
+    let approved = Facts { approved: true, ..facts(&owner, Verb::SecretSet, Place::Home) };
+    let texts = added(&[&late, &early]);
+    let said = policy.decide(&owner.subject, &deed(Verb::SecretSet, Place::Home), Ok(&approved), &Ok(texts));
+    assert_eq!(denied(said).reason, "1");
+}
+
+#[test]
 fn what_two_holds_ask_for_adds_up() {
     let (policy, owner) = (policy(), called("owner"));
     let rule = |annotations: &str| {
