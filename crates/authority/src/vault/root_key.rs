@@ -156,3 +156,15 @@ fn parent(path: &Path) -> &Path {
 fn unusable(path: &Path, why: String) -> VaultError {
     VaultError::RootKeyUnusable { path: path.display().to_string(), why }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bare_name_is_in_the_current_directory() {
+        for (path, directory) in [("root.key", "."), ("keys/root.key", "keys"), ("/root.key", "/")] {
+            assert_eq!(parent(Path::new(path)), Path::new(directory), "{path}");
+        }
+    }
+}
