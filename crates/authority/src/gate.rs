@@ -429,3 +429,6 @@ fn op_word(op: &portcullis_kernel::deed::ChangeOp) -> &'static str {
         ChangeOp::Activate { .. } => "activate",
     }
 }
+
+#[cfg(test)]
+mod tests;

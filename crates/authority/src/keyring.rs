@@ -86,3 +86,117 @@ pub(crate) fn refresh(conn: &mut Conn, core: &Core) -> Result<bool, KeyError> {
     *core.keys.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(fresh);
     Ok(true)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{path::Path, sync::RwLock};
+
+    use portcullis_kernel::{
+        id::{OrganisationId, WorkspaceId},
+        policy::Policy,
+    };
+
+    use super::*;
+    use crate::{
+        clock::Clock,
+        core::Config,
+        db::{MIGRATIONS, migrate, testkit::TestDb},
+        vault::{Place, RootKey},
+    };
+
+    const ORIGIN: &str = "portcullis/test";
+
+    fn root(dir: &Path, name: &str) -> RootKey {
+        RootKey::load_or_create(&dir.join(name), true).unwrap()
+    }
+
+    /// A database with the schema, and no keys yet.
+    fn empty() -> TestDb {
+        let db = TestDb::sqlite();
+        db.with(|conn| {
+            migrate(conn, MIGRATIONS, 1).unwrap();
+            Ok(())
+        });
+        db
+    }
+
+    fn loaded(db: &TestDb, provider: &RootKey) -> Result<Keys, KeyError> {
+        db.with(|conn| Ok(load(conn, provider, ORIGIN)))
+    }
+
+    fn make(db: &TestDb, provider: &RootKey, purpose: KeyPurpose, at_ms: i64) -> String {
+        db.with(|conn| Ok(create(conn, provider, purpose, Timestamp(at_ms)).unwrap()))
+    }
+
+    #[test]
+    fn the_newest_data_key_that_is_not_retired_seals_and_all_open() {
+        let db = empty();
+        let provider = root(&db.data_dir, "root.key");
+        db.with(|conn| {
+            create_all(conn, &provider, Timestamp(1)).unwrap();
+            Ok(())
+        });
+        let first = loaded(&db, &provider).unwrap();
+        assert_eq!((first.count, first.verifier.name.as_str()), (3, ORIGIN));
+        assert!(first.ring.sealing_id().starts_with("data-"));
+        assert!(vault::verify(&first.verifier.public, b"note", &first.signer.sign(b"note")));
+        let place = Place::approval("organisation", "approval");
+        let sealed = first.ring.seal(&place, b"value").unwrap();
+
+        let newest = make(&db, &provider, KeyPurpose::Data, 2);
+        let second = loaded(&db, &provider).unwrap();
+        assert_eq!((second.count, second.ring.sealing_id()), (4, newest.as_str()));
+        assert_eq!(second.ring.open(&place, &sealed).unwrap().as_slice(), b"value");
+        assert_eq!(second.digest.digest("d", &[]), first.digest.digest("d", &[]));
+        db.run(&format!("UPDATE keys SET retired_at = 3 WHERE id = '{newest}'"));
+        assert_eq!(loaded(&db, &provider).unwrap().ring.sealing_id(), first.ring.sealing_id());
+    }
+
+    #[test]
+    fn without_a_key_that_must_be_there_nothing_is_loaded() {
+        let db = empty();
+        let (provider, other) = (root(&db.data_dir, "root.key"), root(&db.data_dir, "other.key"));
+        assert!(matches!(loaded(&db, &provider).err(), Some(KeyError::Missing("data"))));
+        make(&db, &provider, KeyPurpose::Data, 1);
+        make(&db, &provider, KeyPurpose::Digest, 1);
+        assert!(matches!(loaded(&db, &provider).err(), Some(KeyError::Missing("signing"))));
+        let signing = make(&db, &provider, KeyPurpose::Signing, 1);
+        assert!(loaded(&db, &provider).is_ok());
+        assert!(matches!(loaded(&db, &other).err(), Some(KeyError::WrongRoot(_))));
+        // A row that only claims to be of this root key does not open.
+        db.run(&format!("UPDATE keys SET root_key_id = '{}'", other.id()));
+        assert!(matches!(loaded(&db, &other).err(), Some(KeyError::Vault(VaultError::DoesNotOpen))));
+        db.run(&format!("UPDATE keys SET root_key_id = '{}'", provider.id()));
+        db.run(&format!("UPDATE keys SET retired_at = 2 WHERE id <> '{signing}'"));
+        assert!(matches!(loaded(&db, &provider).err(), Some(KeyError::Missing("data"))), "all are retired");
+    }
+
+    #[test]
+    fn keys_are_read_again_when_another_server_has_added_one_and_only_then() {
+        let db = empty();
+        let provider = root(&db.data_dir, "root.key");
+        db.with(|conn| {
+            create_all(conn, &provider, Timestamp(1)).unwrap();
+            Ok(())
+        });
+        let nobody = vault::uuid_v7(1);
+        let core = Core {
+            organisation: OrganisationId::from_uuid(nobody),
+            root: WorkspaceId::from_uuid(nobody),
+            keys: RwLock::new(Arc::new(loaded(&db, &provider).unwrap())),
+            provider: Box::new(root(&db.data_dir, "root.key")),
+            policy: Policy::shipped().unwrap(),
+            index: RwLock::new((-1, Arc::default())),
+            config: Config::default(),
+            clock: Clock::default(),
+            seat: RwLock::new(None),
+        };
+        let again = || db.with(|conn| Ok(refresh(conn, &core).unwrap()));
+        let before = core.keys();
+        assert!(!again() && Arc::ptr_eq(&before, &core.keys()));
+        let newest = make(&db, &provider, KeyPurpose::Data, 2);
+        assert!(again());
+        assert_eq!((core.keys().ring.sealing_id(), core.keys().verifier.name.as_str()), (newest.as_str(), ORIGIN));
+        assert!(!again());
+    }
+}

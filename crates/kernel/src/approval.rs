@@ -185,6 +185,58 @@ mod tests {
     }
 
     #[test]
+    fn who_is_missing_is_counted_and_a_vote_beyond_does_no_harm() {
+        let approvers = Who::Role(Role::Approver);
+        let needs = needs(&[(approvers.clone(), 3)]);
+        let votes: Vec<Vote> = (1..=4).map(|id| vote(id, true, Role::Owner, &[])).collect();
+        for (cast, outcome) in [
+            (0, Tally::Open(vec![(approvers.clone(), 3)])),
+            (1, Tally::Open(vec![(approvers.clone(), 2)])),
+            (2, Tally::Open(vec![(approvers, 1)])),
+            (3, Tally::Met),
+            (4, Tally::Met),
+        ] {
+            assert_eq!(tally(&needs, &votes[..cast]), outcome, "{cast} votes");
+        }
+    }
+
+    #[test]
+    fn an_auditor_counts_nowhere_and_the_least_role_that_is_named_does() {
+        let group = needs(&[(Who::Group("qa".into()), 1)]);
+        let of_qa = ["qa".to_owned()];
+        assert!(!entitled(&group, Some(Role::Auditor), &of_qa));
+        assert!(entitled(&group, Some(Role::Member), &of_qa));
+        assert!(!entitled(&group, Some(Role::Owner), &["security".to_owned()]));
+        assert!(!entitled(&group, None, &of_qa));
+        let role = needs(&[(Who::Role(Role::Approver), 1)]);
+        let counts = Role::ALL.map(|least| entitled(&role, Some(least), &[]));
+        assert_eq!(counts, [false, false, true, true]);
+    }
+
+    #[test]
+    fn an_item_that_nobody_acknowledged_is_missing() {
+        let items = ["backup taken".to_owned(), "team told".to_owned()];
+        let needs = Requirements { checklist: items.to_vec(), ..Requirements::default() };
+        assert_eq!(checklist_missing(&needs, &[]), ["backup taken", "team told"]);
+        assert_eq!(checklist_missing(&needs, &items[1..]), ["backup taken"]);
+        assert!(checklist_missing(&needs, &items).is_empty());
+    }
+
+    #[test]
+    fn only_pending_is_no_end_and_every_word_reads_back() {
+        for state in State::ALL {
+            assert_eq!(State::parse(state.as_str()), Some(state));
+            assert_eq!(state.is_end(), state != State::Pending);
+        }
+        assert_eq!(State::parse("approved"), None);
+    }
+
+    #[test]
+    fn a_request_waits_a_day_and_a_no_stands_a_quarter_of_an_hour() {
+        assert_eq!((EXPIRES_IN_MS, DENIED_STANDS_MS), (86_400_000, 900_000));
+    }
+
+    #[test]
     fn the_instant_of_expiry_is_too_late() {
         assert!(in_time(Timestamp(9), Timestamp(10)));
         assert!(!in_time(Timestamp(10), Timestamp(10)));

@@ -290,6 +290,7 @@ fn an_added_policy_that_fails_or_cannot_be_read_refuses() {
         panic!("a failing prohibition permitted");
     };
     assert_eq!((denial.code, denial.reason.as_str()), (Code::PolicyError, "policy_evaluation_error"));
+    assert_eq!(denial.rule, "added-0", "whoever has to repair it is told which");
     let facts = facts(&owner, Verb::SecretSet, Place::Home);
     let broken = Ok(vec![added("broken", "forbid (principal")]);
     let said = policy.decide(&owner.subject, &deed(Verb::SecretSet, Place::Home), Ok(&facts), &broken);

@@ -5,6 +5,7 @@ mod ci;
 mod clients;
 mod fuzz;
 mod matrix;
+mod mutants;
 mod refusals;
 mod screenshots;
 mod soak;
@@ -47,6 +48,12 @@ pub const COMMANDS: &[Command] = &[
         arguments: "[--accept]",
         about: "who may do what, compared with the policies; --accept writes the page anew",
         run: matrix::run,
+    },
+    Command {
+        name: "mutants",
+        arguments: "[PART]… [--shard K/N]",
+        about: "changes to the trusted base that tests must notice, compared with docs/mutants.md; all of it takes hours",
+        run: mutants::run,
     },
     Command {
         name: "refusals",

@@ -7,6 +7,7 @@ mod commands;
 mod docker;
 mod keeper;
 mod libtest;
+mod mutants;
 mod package;
 mod postgres;
 mod solver;

@@ -52,3 +52,44 @@ impl Files {
 fn identity(path: &Path) -> Option<Identity> {
     std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::testkit::TestDb;
+
+    #[test]
+    fn a_file_that_is_gone_or_another_one_is_noticed_and_the_same_one_is_taken_again() {
+        let db = TestDb::sqlite();
+        let Target::Sqlite { path } = &db.target else { panic!("a file") };
+        for ending in ["", "-wal", "-shm"] {
+            let file = PathBuf::from(format!("{}{ending}", path.display()));
+            std::fs::write(&file, "as opened").unwrap();
+        }
+        let mut files = Files::of(&db.target);
+        assert_eq!(files.check(), Ok(()));
+        for ending in ["", "-wal", "-shm"] {
+            let (file, away) = (PathBuf::from(format!("{}{ending}", path.display())), db.data_dir.join("away"));
+            std::fs::rename(&file, &away).unwrap();
+            assert!(matches!(files.check(), Err(DbError::Unavailable(_))), "`{ending}` is gone");
+            std::fs::copy(&away, &file).unwrap();
+            assert!(matches!(files.check(), Err(DbError::Unavailable(_))), "`{ending}` is a copy");
+            std::fs::rename(&away, &file).unwrap();
+            assert_eq!(files.check(), Ok(()), "`{ending}` is back");
+        }
+    }
+
+    #[test]
+    fn a_log_file_that_comes_later_is_taken_as_it_is_and_kept_in_mind() {
+        let db = TestDb::sqlite();
+        let Target::Sqlite { path } = &db.target else { panic!("a file") };
+        std::fs::write(path, "as opened").unwrap();
+        let mut files = Files::of(&db.target);
+        assert_eq!(files.check(), Ok(()));
+        let log = PathBuf::from(format!("{}-wal", path.display()));
+        std::fs::write(&log, "new").unwrap();
+        assert_eq!(files.check(), Ok(()));
+        std::fs::remove_file(&log).unwrap();
+        assert!(files.check().is_err());
+    }
+}

@@ -136,6 +136,22 @@ mod tests {
     }
 
     #[test]
+    fn a_savepoint_is_clean_until_something_is_changed_after_it() {
+        let mut levels = Levels::default();
+        assert_eq!((levels.is_clean(), levels.innermost()), (false, None), "there is none");
+        levels.begin();
+        assert_eq!((levels.is_clean(), levels.innermost()), (true, Some("ROLLBACK TO SAVEPOINT job")));
+        levels.begin();
+        assert!(levels.is_clean(), "one that is only remembered changes nothing");
+        levels.changed();
+        assert_eq!((levels.is_clean(), levels.innermost()), (false, Some("ROLLBACK TO SAVEPOINT job")));
+        let (inside, _) = levels.begin();
+        assert_eq!((levels.is_clean(), levels.innermost()), (true, Some("ROLLBACK TO SAVEPOINT attempt")));
+        levels.released(inside);
+        assert!(!levels.is_clean(), "what was changed before is still changed");
+    }
+
+    #[test]
     fn what_was_left_open_inside_goes_with_the_savepoint_around_it() {
         let mut levels = Levels::default();
         levels.begin();

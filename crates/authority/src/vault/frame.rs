@@ -10,3 +10,16 @@ pub(super) fn frame(domain: &str, parts: &[&[u8]]) -> Vec<u8> {
     }
     framed
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_is_preceded_by_its_length_and_the_buffer_never_grows() {
+        let framed = frame("ab", &[b"", b"cde"]);
+        assert_eq!(framed, b"\0\0\0\0\0\0\0\x02ab\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x03cde");
+        // A buffer that grows leaves a part of what it held behind, and that may be a secret.
+        assert_eq!(framed.capacity(), framed.len());
+    }
+}

@@ -163,3 +163,15 @@ fn unusable(path: &Path, why: String) -> VaultError {
 pub fn test_root_key(content: &[u8]) -> Option<String> {
     RootKey::parse(content).map(|key| key.id())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bare_name_is_in_the_current_directory() {
+        for (path, directory) in [("root.key", "."), ("keys/root.key", "keys"), ("/root.key", "/")] {
+            assert_eq!(parent(Path::new(path)), Path::new(directory), "{path}");
+        }
+    }
+}

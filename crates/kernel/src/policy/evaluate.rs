@@ -116,3 +116,65 @@ fn collect<'m>(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::{
+        deed::{Deed, WorkspaceRestart},
+        facts::{Facts, Kinship, TargetFacts},
+        id::WorkspaceId,
+        scope::Scopes,
+        subject::{Lineage, Principal, Standing, Subject, SystemRole},
+        verb::Verb,
+    };
+
+    /// A question of its own for each root, with that many consequences.
+    fn question(root: usize, consequences: usize) -> Question {
+        let id = |n: usize| WorkspaceId::from_uuid(Uuid::from_u128(n as u128));
+        let subject = Subject { principal: Principal::System(SystemRole::Executor), lineage: Lineage::default() };
+        let facts = Facts {
+            root: id(root),
+            standing: Standing::System,
+            scopes: Scopes::session(),
+            target: TargetFacts::Organisation,
+            reaches: (0..consequences).map(id).collect(),
+            approved: false,
+            kinship: Kinship::None,
+            custom_runtime: false,
+            quota_spent: false,
+        };
+        let deed = Deed::from(WorkspaceRestart { workspace: id(1) });
+        Question::new(&subject, &deed, Verb::WorkspaceRestart, &facts, false)
+    }
+
+    fn said(permit: &str) -> Arc<Said> {
+        Arc::new(Said { forbids: Vec::new(), permit: Some(permit.to_owned()) })
+    }
+
+    #[test]
+    fn an_answer_is_remembered_for_its_question_unless_that_is_long() {
+        let memory = Memory::default();
+        for (root, consequences, kept) in
+            [(1, 0, true), (2, CONSEQUENCES_MAX, true), (3, CONSEQUENCES_MAX + 1, false), (4, 100, false)]
+        {
+            memory.keep(&question(root, consequences), &said(&root.to_string()));
+            let recalled = memory.recall(&question(root, consequences)).and_then(|said| said.permit.clone());
+            assert_eq!(recalled, kept.then(|| root.to_string()), "{consequences} consequences");
+        }
+        assert!(memory.recall(&question(5, 0)).is_none());
+    }
+
+    #[test]
+    fn what_is_remembered_has_an_end() {
+        let memory = Memory::default();
+        for root in 0..QUESTIONS_MAX {
+            memory.keep(&question(root, 0), &said("rule"));
+        }
+        assert_eq!(memory.entries().len(), QUESTIONS_MAX);
+        memory.keep(&question(QUESTIONS_MAX, 0), &said("rule"));
+        assert_eq!(memory.entries().len(), 1);
+    }
+}

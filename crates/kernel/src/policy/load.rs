@@ -204,3 +204,26 @@ fn slice_shipped(
     }
     Ok(slice)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What Cedar finds by itself that it does not concern a request, it need not look at: that is all that slices are for.
+    #[test]
+    fn a_slice_has_no_rule_that_cannot_concern_it() {
+        let policy = Policy::shipped().unwrap();
+        for ((kind, verb), slice) in &policy.shipped {
+            for rule in slice.policies() {
+                let what = format!("{} for {kind} and {}", rule.id(), verb.as_str());
+                if let PrincipalConstraint::Is(name) = rule.principal_constraint() {
+                    assert!(name.to_string().eq_ignore_ascii_case(kind), "{what}");
+                }
+                if let ActionConstraint::Eq(uid) = rule.action_constraint() {
+                    assert_eq!(uid.id().unescaped(), verb.as_str(), "{what}");
+                }
+            }
+        }
+        assert_eq!(policy.shipped.len(), 4 * Verb::ALL.len());
+    }
+}

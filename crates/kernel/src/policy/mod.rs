@@ -283,7 +283,7 @@ impl Policy {
             return Decision::Deny(denial_of(id, meta));
         }
         // Every rule that forbids says a human may agree. Ask again as if one had: an approval that could never be used
-        // must be a refusal at once.
+        // must be a refusal at once. Where humans have agreed already it is the same question, and the same no.
         let mut held = Held { rule: String::new(), reason: String::new(), requirements: Requirements::default() };
         for (id, meta) in &forbids {
             if let Some(requirements) = &meta.hold {
@@ -296,7 +296,7 @@ impl Policy {
             }
         }
         // A hold that asks nobody would be a yes nobody gave.
-        if facts.approved || held.requirements.votes.is_empty() {
+        if held.requirements.votes.is_empty() {
             return Decision::Deny(denial_of(&forbids[0].0, &forbids[0].1));
         }
         match self.evaluate(&Question::new(subject, deed, verb, facts, true), added) {

@@ -7,3 +7,4 @@ mod pipeline;
 mod reader;
 mod writer;
 mod writer_faults;
+mod writer_kept;

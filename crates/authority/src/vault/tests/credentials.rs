@@ -50,6 +50,20 @@ fn a_credential_is_noticed_wherever_it_stands() {
         assert!(!looks_like_credential(&text[..text.len() - 1]));
     }
     assert!(!looks_like_credential("ptc_ ptc_adm_ ptc_☃"));
+    // Every character that a body can have, and none that it cannot.
+    for (body, noticed) in [("-_aZ09", true), ("-_aZ0+", false), ("-_aZ0/", false), ("-_aZ0=", false)] {
+        let text = format!("ptc_adm_{body}{}", "A".repeat(37));
+        assert_eq!(looks_like_credential(&text), noticed, "{text}");
+    }
+}
+
+#[test]
+fn a_hash_is_of_the_whole_text() {
+    let token = PlainToken::generate(TokenKind::Admin);
+    assert_eq!(TokenHash::of_text(token.expose()), token.hash());
+    // SHA-256 of the empty text.
+    assert!(TokenHash::of_text("").0.starts_with(&[0xe3, 0xb0, 0xc4, 0x42]));
+    assert_ne!(TokenHash::of_text("a"), TokenHash::of_text("b"));
 }
 
 #[test]
@@ -60,6 +74,9 @@ fn passwords_are_hashed_with_a_fresh_salt_and_the_stated_costs() {
     assert_eq!(password_verify("correct horse battery", Some(&hash)), Ok(true));
     assert_eq!(password_verify("correct horse batterx", Some(&hash)), Ok(false));
     assert_eq!(password_verify(&"x".repeat(257), Some(&hash)), Ok(false));
+    assert_eq!(password_verify(&"x".repeat(257), Some("nonsense")), Ok(false), "nothing is worked out for it");
+    let longest = "x".repeat(256);
+    assert_eq!(password_verify(&longest, Some(&password_hash(&longest).unwrap())), Ok(true));
     assert!(matches!(password_verify("correct horse battery", Some("nonsense")), Err(VaultError::Malformed(_))));
 }
 
@@ -111,5 +128,7 @@ fn identifiers_sort_by_time() {
     let (early, late) = (uuid_v7(1_700_000_000_000), uuid_v7(1_700_000_000_001));
     assert!(early < late && early.get_version_num() == 7);
     assert_ne!(uuid_v7(5), uuid_v7(5));
+    let time = |id: uuid::Uuid| id.as_u128() >> 80;
+    assert_eq!((time(uuid_v7(5)), time(uuid_v7(-5))), (5, 0));
     assert_ne!(random::<32>(), random::<32>());
 }

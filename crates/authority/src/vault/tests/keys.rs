@@ -88,6 +88,42 @@ fn a_root_key_that_others_can_reach_or_that_is_damaged_is_refused() {
 }
 
 #[test]
+fn a_root_key_may_end_in_one_line_end_and_nothing_else() {
+    let dir = Dir::new();
+    let made = RootKey::load_or_create(&dir.key(), true).unwrap().id();
+    let digits = fs::read_to_string(dir.key()).unwrap().trim().to_owned();
+    for (content, taken) in [
+        (digits.clone(), true),
+        (format!("{digits}\n"), true),
+        (format!("{digits}\r\n"), true),
+        (digits.to_uppercase(), true),
+        (format!("{digits}\r\nx"), false),
+        (format!("{digits}\n\n"), false),
+        (format!("{digits} "), false),
+    ] {
+        fs::write(dir.key(), &content).unwrap();
+        let id = RootKey::load_or_create(&dir.key(), false).map(|key| key.id()).ok();
+        assert_eq!(id, taken.then(|| made.clone()), "{:?}", &content[64..]);
+    }
+}
+
+#[test]
+fn a_root_key_that_cannot_be_read_or_made_is_told_and_not_replaced() {
+    let dir = Dir::new();
+    fs::create_dir(dir.key()).unwrap();
+    for database_is_new in [true, false] {
+        let error = refusal(RootKey::load_or_create(&dir.key(), database_is_new));
+        assert!(matches!(&error, VaultError::RootKeyUnusable { .. }), "{error}");
+    }
+    let inside_a_file = dir.0.join("file").join("root.key");
+    fs::write(dir.0.join("file"), "").unwrap();
+    for database_is_new in [true, false] {
+        let error = refusal(RootKey::load_or_create(&inside_a_file, database_is_new));
+        assert!(error.to_string().contains("cannot be opened"), "not merely missing: {error}");
+    }
+}
+
+#[test]
 fn a_ciphertext_opens_only_in_its_place() {
     let root = root();
     let ring = KeyRing::load(&root, &rows(&root), "k1").unwrap();
@@ -132,7 +168,8 @@ fn a_changed_cut_or_foreign_blob_does_not_open() {
     // The same name, another key.
     let other = KeyRing::load(&root, &rows(&root), "k1").unwrap();
     assert_eq!(refusal(other.open(&place, &sealed)), VaultError::DoesNotOpen);
-    assert!(!format!("{sealed:?}").contains("bytes"));
+    let shown = format!("{sealed:?}");
+    assert!(shown.contains("k1") && !shown.contains("bytes"), "{shown}");
 }
 
 #[test]
@@ -173,6 +210,8 @@ fn wrapped_keys_cannot_be_renamed_repurposed_or_missing() {
     assert_eq!(with(|rows| rows[1].wrapped = rows[0].wrapped.clone()), VaultError::DoesNotOpen);
     assert_eq!(with(|rows| drop(rows.remove(0))), VaultError::UnknownKey("k1".into()));
     assert!(matches!(with(|rows| drop(rows.remove(1))), VaultError::Ring(_)));
+    assert!(matches!(with(|rows| rows.push(rows[1].clone())), VaultError::Ring("more than one digest key")));
+    assert_eq!(KeyPurpose::parse("root"), None);
     for purpose in [KeyPurpose::Data, KeyPurpose::Digest, KeyPurpose::Signing] {
         assert_eq!(KeyPurpose::parse(purpose.as_str()), Some(purpose));
     }
