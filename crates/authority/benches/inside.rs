@@ -20,6 +20,9 @@ const TURNS: usize = 5;
 /// As large as a long key, and the largest value there may be.
 const SIZES: [(&str, usize); 2] = [("1 KB", 1_000), ("64 KiB", 64 * 1024)];
 
+/// Its name, what it does once, how long that took.
+type Part = (String, Box<dyn FnMut()>, Vec<Duration>);
+
 fn main() {
     let dir = std::env::temp_dir().join(format!("portcullis-bench-inside-{}", std::process::id()));
     std::fs::create_dir_all(&dir).expect("a directory for the key");
@@ -32,7 +35,7 @@ fn main() {
     let place = Place::secret("organisation", "workspace", "API_BASE", 7);
     let event = event();
 
-    let mut parts: Vec<(String, Box<dyn FnMut()>, Vec<Duration>)> = Vec::new();
+    let mut parts: Vec<Part> = Vec::new();
     let mut part = |name: String, work: Box<dyn FnMut()>| parts.push((name, work, Vec::new()));
     let (ring, signer) = (&*Box::leak(Box::new(ring)), &*Box::leak(Box::new(signer)));
     for (name, bytes) in SIZES {
@@ -52,7 +55,7 @@ fn main() {
     let body = b"portcullis/00000000-0000-7000-8000-000000000001\n1000000\n".repeat(2);
     let (signature, public) = (signer.sign(&body), signer.verifying_key());
     let signed = body.clone();
-    part("sign a checkpoint".to_owned(), Box::new(move || drop(black_box(signer.sign(&body)))));
+    part("sign a checkpoint".to_owned(), Box::new(move || _ = black_box(signer.sign(&body))));
     part(
         "check a signature".to_owned(),
         Box::new(move || assert!(black_box(verify(&public, &signed, &signature)), "the signature holds")),
