@@ -208,7 +208,7 @@ mod tests {
             let scanned: Vec<&String> = steps.iter().filter(scans).collect();
             let fine =
                 |step: &&String| step.contains("USING INDEX workspaces_agents") || step.contains("INDEX runs_one_live");
-            assert!(!scanned.is_empty() && scanned.iter().all(|step| fine(step)), "{steps:#?}");
+            assert!(!scanned.is_empty() && scanned.iter().all(fine), "{steps:#?}");
             Ok(())
         });
     }
