@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// How long a page may take to become what is awaited.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How often it is looked at.
 const LOOK: Duration = Duration::from_millis(40);
 /// How often a key moves the focus on before the way is lost.
