@@ -120,6 +120,17 @@ mod tests {
         db
     }
 
+    /// A database with the keys of a first start, and what unwraps them.
+    fn founded() -> (TestDb, RootKey) {
+        let db = empty();
+        let provider = root(&db.data_dir, "root.key");
+        db.with(|conn| {
+            create_all(conn, &provider, Timestamp(1)).unwrap();
+            Ok(())
+        });
+        (db, provider)
+    }
+
     fn loaded(db: &TestDb, provider: &RootKey) -> Result<Keys, KeyError> {
         db.with(|conn| Ok(load(conn, provider, ORIGIN)))
     }
@@ -130,12 +141,7 @@ mod tests {
 
     #[test]
     fn the_newest_data_key_that_is_not_retired_seals_and_all_open() {
-        let db = empty();
-        let provider = root(&db.data_dir, "root.key");
-        db.with(|conn| {
-            create_all(conn, &provider, Timestamp(1)).unwrap();
-            Ok(())
-        });
+        let (db, provider) = founded();
         let first = loaded(&db, &provider).unwrap();
         assert_eq!((first.count, first.verifier.name.as_str()), (3, ORIGIN));
         assert!(first.ring.sealing_id().starts_with("data-"));
@@ -173,12 +179,7 @@ mod tests {
 
     #[test]
     fn keys_are_read_again_when_another_server_has_added_one_and_only_then() {
-        let db = empty();
-        let provider = root(&db.data_dir, "root.key");
-        db.with(|conn| {
-            create_all(conn, &provider, Timestamp(1)).unwrap();
-            Ok(())
-        });
+        let (db, provider) = founded();
         let nobody = vault::uuid_v7(1);
         let core = Core {
             organisation: OrganisationId::from_uuid(nobody),
