@@ -45,13 +45,16 @@ impl Tail {
         self.read.is_some_and(|at| at.elapsed() < AGE_MAX) && !self.committed.has_changed().unwrap_or(true)
     }
 
-    /// Where the next read of the store begins, if what is here goes on there.
-    fn reach(&self) -> Option<i64> {
-        self.read.map(|_| self.last)
+    /// Before the store is read: where what is here ends. Until that is read nothing here is current, also if whoever reads
+    /// goes away meanwhile; and what is committed from here on is read by the next look.
+    fn begin(&mut self) -> i64 {
+        self.read = None;
+        self.committed.mark_unchanged();
+        self.last
     }
 
     fn take(&mut self, news: News) {
-        if self.reach() != Some(news.from) {
+        if self.last != news.from {
             self.events.clear();
             self.from = news.from;
         }
@@ -82,11 +85,11 @@ struct News {
     events: Vec<Live>,
 }
 
-fn news(conn: &mut Conn, reach: Option<i64>) -> Result<News, DbError> {
+fn news(conn: &mut Conn, reach: i64) -> Result<News, DbError> {
     let (first, last) = events::range(conn)?;
-    let near = reach.filter(|reach| *reach >= first - 1 && (0..=EVENTS_MAX).contains(&(last - reach)));
+    let near = reach >= first - 1 && (0..=EVENTS_MAX).contains(&(last - reach));
     // What was dropped before the first is gone, for whoever asks.
-    let from = near.unwrap_or_else(|| (last - EVENTS_MAX).max(first - 1).max(0));
+    let from = if near { reach } else { (last - EVENTS_MAX).max(first - 1).max(0) };
     Ok(News { from, last, events: events::after(conn, from, EVENTS_MAX)? })
 }
 
@@ -121,16 +124,14 @@ impl Authority {
                 if tail.failed.is_some_and(|at| at.elapsed() < AGE_MAX) {
                     return Err(DbError::Unavailable("the live events could not be read a moment ago".into()).into());
                 }
-                // What is committed from here on is read by the next look.
-                tail.committed.mark_unchanged();
-                let reach = tail.reach();
+                let reach = tail.begin();
                 match self.read(move |conn, _| Ok(news(conn, reach)?)).await {
                     Ok(news) => {
                         tail.take(news);
                         tail.failed = None;
                     }
                     Err(refusal) => {
-                        (tail.read, tail.failed) = (None, Some(Instant::now()));
+                        tail.failed = Some(Instant::now());
                         return Err(refusal);
                     }
                 }
@@ -171,9 +172,11 @@ mod tests {
             let (mut tail, mut last) = (Tail::new(committed), 0);
             for more in grown {
                 last += more;
-                let near = tail.reach().filter(|reach| last - reach <= EVENTS_MAX);
-                let from = near.unwrap_or_else(|| (last - EVENTS_MAX).max(0));
+                let reach = tail.begin();
+                prop_assert!(!tail.is_current(), "whoever reads may go away before it is read");
+                let from = if last - reach <= EVENTS_MAX { reach } else { last - EVENTS_MAX };
                 tail.take(News { from, last, events: (from + 1..=last).map(event).collect() });
+                prop_assert!(tail.is_current());
                 let after = asked % (last + 2);
                 let found = tail.after(after, 10);
                 prop_assert_eq!(found.is_none(), after > last || after < last - EVENTS_MAX);

@@ -140,7 +140,8 @@ async fn next(mut listener: Listener) -> Option<(Result<Bytes, Infallible>, List
         listener.looked = Some(tokio::time::Instant::now());
         listener.committed.mark_unchanged();
         let turns = Arc::clone(&listener.turns);
-        let turn = turns.take().await;
+        // Where one look stands for so long the store does: the stream ends as well.
+        let turn = tokio::time::timeout(HEARTBEAT, turns.take()).await.ok()?;
         // Refused or unreadable: the stream ends. The client comes back and is told why.
         let caller = listener.presence.caller().await.ok()?;
         let Seen { events, reached, gone } =
