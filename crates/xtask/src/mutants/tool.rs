@@ -54,8 +54,10 @@ pub fn run(
     command.args(["--in-place", "--profile", "mutants", "--cap-lints", "true", "--no-times"]);
     command.args(["--minimum-test-timeout", TEST_SECONDS_MIN]);
     command.arg("--output").arg(output);
+    // Beside the package of the file: that of the tests may be another one, and before any mutant cargo-mutants runs the
+    // tests with what it was told here and the packages of the files.
     for package in round.packages {
-        command.args(["--test-package", package]);
+        command.arg(format!("--cargo-arg=--package={package}"));
     }
     for target in round.targets {
         command.arg(format!("--cargo-arg={target}"));
