@@ -2,6 +2,10 @@
 //! once, and is never applied to anything but what was asked.
 #![expect(clippy::expect_used, reason = "a scene that cannot be set ends the test")]
 
+#[path = "approvals/again.rs"]
+mod again;
+#[path = "approvals/questions.rs"]
+mod questions;
 mod world;
 
 use portcullis_authority::Config;
@@ -67,6 +71,8 @@ fn a_held_request_is_unreadable_until_a_human_agrees_and_is_done_once() {
 
         let done = world.owner().decide(&approval, "approved").await;
         assert_eq!(done.status(200).json["status"], "applied");
+        let votes = &world.owner().get(&format!("/approvals/{approval}")).await.json["votes"];
+        assert_eq!((&votes[0]["decision"], &votes[0]["break_glass"]), (&json!("approved"), &json!(false)), "{votes}");
         assert_eq!(active(&world, &workspace).await, VALUE);
         let list = versions(&world, &workspace).await;
         assert_eq!(list.len(), 1);
@@ -555,6 +561,8 @@ fn break_glass_is_off_unless_configured_and_then_an_owners_with_a_reason() {
             World::only_audited(&changed);
         }
         assert_eq!(world.owner().post(&path, body(Some("fire"))).await.status(200).json["status"], "applied");
+        let view = world.owner().get(&format!("/approvals/{approval}")).await;
+        assert_eq!(view.status(200).json["votes"][0]["break_glass"], true, "{}", view.text);
         let events = world.audit("event=approval.decide").await;
         assert!(events.iter().any(|event| event.to_string().contains("break_glass")), "{events:?}");
         assert_eq!(active(&world, &workspace).await, VALUE);
