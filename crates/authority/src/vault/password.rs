@@ -67,10 +67,10 @@ pub fn password_verify(password: &str, stored: Option<&str>) -> Result<bool, Vau
     }
 }
 
-/// Reserved for one hash, in blocks of a KiB. The C library gives an allocation beyond 32 MiB a mapping of its own and
+/// Reserved for one hash: 33 MiB, in blocks of a KiB. The C library gives an allocation beyond 32 MiB a mapping of its own and
 /// returns it to the system when it is freed (`M_MMAP_THRESHOLD`, mallopt(3)); a smaller one stays with whichever thread asked
 /// for it, so that every thread that had hashed once kept 19 MiB. What is reserved and not touched costs nothing.
-const RESERVED_BLOCKS: usize = 33 * 1024;
+const RESERVED_BLOCKS: usize = 33_792;
 
 /// Argon2id whose memory goes back to the system with every hash.
 struct Returning;

@@ -89,7 +89,7 @@ impl RootKey {
         let nibble = |digit: u8| char::from(digit).to_digit(16).and_then(|nibble| u8::try_from(nibble).ok());
         for (byte, pair) in key.iter_mut().zip(digits.chunks_exact(2)) {
             let [high, low] = *pair else { return None };
-            *byte = nibble(high)? << 4 | nibble(low)?;
+            *byte = nibble(high)? * 16 + nibble(low)?;
         }
         Some(Self(key))
     }
@@ -173,5 +173,14 @@ mod tests {
         for (path, directory) in [("root.key", "."), ("keys/root.key", "keys"), ("/root.key", "/")] {
             assert_eq!(parent(Path::new(path)), Path::new(directory), "{path}");
         }
+    }
+
+    #[test]
+    fn digits_and_bytes_of_one_key_have_one_id_and_others_another() {
+        let id = |content: &[u8]| test_root_key(content);
+        let known = id(&[0x5a; 32]).unwrap();
+        assert_eq!(id("5a".repeat(32).as_bytes()), Some(known.clone()));
+        assert_ne!(id("a5".repeat(32).as_bytes()).unwrap(), known);
+        assert_eq!(id(b"5a"), None);
     }
 }
