@@ -124,6 +124,21 @@ fn a_value_that_is_there_already_restarts_nobody_when_humans_agree_to_it_either(
     });
 }
 
+/// Whoever writes into the database lends nobody else's name to a plan: its requester is the one whose credential asked.
+#[test]
+fn a_plan_whose_requester_was_exchanged_in_the_database_is_void() {
+    each_engine(Config::default(), async |world| {
+        let (workspace, other) = (world.workspace("writer").await, world.workspace("other").await);
+        let approval = ask(&world, &workspace, VALUE).await;
+        world.db.run(&format!("UPDATE approvals SET requester_id = '{other}' WHERE id = '{approval}'"));
+        let (vote, changed) = world.changed(world.owner().decide(&approval, "approved")).await;
+        vote.refused(409, "APPROVAL_VOIDED");
+        assert!(!changed.contains_key("secret_versions"), "{changed:?}");
+        assert!(versions(&world, &workspace).await.is_empty());
+        world
+    });
+}
+
 /// What an agent asked for outlives its run: it is the agent that asked, and the next run of it is the same agent.
 #[test]
 fn a_request_stands_although_the_run_it_was_made_from_has_ended() {
