@@ -73,6 +73,10 @@ fn a_held_request_is_unreadable_until_a_human_agrees_and_is_done_once() {
         assert_eq!(done.status(200).json["status"], "applied");
         let votes = &world.owner().get(&format!("/approvals/{approval}")).await.json["votes"];
         assert_eq!((&votes[0]["decision"], &votes[0]["break_glass"]), (&json!("approved"), &json!(false)), "{votes}");
+        for event in ["secret.set.held", "approval.decide", "secret.set", "approval.applied"] {
+            let events = world.audit(&format!("event={event}")).await;
+            assert_eq!((events.len(), &events[0]["approval_id"]), (1, &json!(approval)), "{event}");
+        }
         assert_eq!(active(&world, &workspace).await, VALUE);
         let list = versions(&world, &workspace).await;
         assert_eq!(list.len(), 1);
@@ -93,11 +97,13 @@ fn a_held_request_is_unreadable_until_a_human_agrees_and_is_done_once() {
 fn the_same_request_is_the_same_approval_while_it_waits() {
     each_engine(Config::default(), async |world| {
         let workspace = world.workspace("writer").await;
-        let first = ask(&world, &workspace, VALUE).await;
-        let (second, changed) = world.changed(ask(&world, &workspace, VALUE)).await;
-        assert_eq!(first, second);
+        let first = world.admin().set(&workspace, "API_KEY", VALUE).await;
+        let (second, changed) = world.changed(world.admin().set(&workspace, "API_KEY", VALUE)).await;
+        let first_id = first.status(202).member("approval_id");
+        assert_eq!(second.status(202).member("approval_id"), first_id);
+        assert_eq!(second.json["audit_id"], first.json["audit_id"], "one request, one event");
         assert!(!changed.contains_key("approvals"), "{changed:?}");
-        assert_ne!(ask(&world, &workspace, "other").await, first);
+        assert_ne!(ask(&world, &workspace, "other").await, first_id);
         world
     });
 }

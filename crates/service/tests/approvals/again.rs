@@ -124,6 +124,21 @@ fn a_value_that_is_there_already_restarts_nobody_when_humans_agree_to_it_either(
     });
 }
 
+#[test]
+fn what_reaches_no_agent_yet_is_put_before_humans_without_an_effect() {
+    each_engine(Config::default(), async |world| {
+        let workspace = world.workspace("writer").await;
+        let effect = async |body: Value| {
+            let asked = world.admin().post(&format!("/workspaces/{workspace}/secrets"), body).await;
+            let approval = asked.status(202).member("approval_id");
+            world.owner().get(&format!("/approvals/{approval}")).await.status(200).json["consequences"].clone()
+        };
+        assert_eq!(effect(json!({"key": "API_KEY", "value": VALUE, "activate": false})).await, json!([]));
+        assert_ne!(effect(json!({"key": "API_KEY", "value": VALUE})).await, json!([]));
+        world
+    });
+}
+
 /// Whoever writes into the database lends nobody else's name to a plan: its requester is the one whose credential asked.
 #[test]
 fn a_plan_whose_requester_was_exchanged_in_the_database_is_void() {
