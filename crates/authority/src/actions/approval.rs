@@ -101,10 +101,6 @@ impl Act for ApprovalDecide {
         Ok(Prepared::default())
     }
 
-    fn minted(done: &Decided) -> Option<&PlainToken> {
-        done.claim.as_ref()
-    }
-
     fn apply(permit: Permit<'_, '_, Self>, (): (), _prepared: &Prepared) -> Result<Spent<Decided>, Fault> {
         permit.spend(|w, deed, caller| {
             let Principal::Operator(operator) = caller.subject.principal else {

@@ -122,6 +122,34 @@ async fn a_full_disk_is_told_and_leaves_nothing() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_engine_could_not_do_is_remembered_although_the_transaction_went_well() {
+    for db in databases() {
+        let (writer, _) = start(&db, WriterConfig::default());
+        assert_eq!(writer.submit(|tx| append(tx, "before")).await, Ok::<_, DbError>(1));
+        let twice: Result<(), DbError> =
+            writer.submit(|tx| tx.conn.query("INSERT INTO entry (seq, note) VALUES (1, 'x')", &[]).map(drop)).await;
+        assert!(matches!(twice, Err(DbError::Unique { .. })), "{twice:?}");
+        assert!(!writer.stats().doubted, "{}: what a rule forbids the engine can do", db.engine);
+        // SQLite without room gives up the whole transaction.
+        if db.url.is_none() {
+            continue;
+        }
+        let jobs: [Work; 3] = [
+            |tx| append(tx, "kept"),
+            |tx| {
+                let full = "DO $$ BEGIN RAISE EXCEPTION 'no room' USING ERRCODE = 'disk_full'; END $$";
+                tx.conn.query(full, &[]).map(|_| 0)
+            },
+            |tx| append(tx, "kept as well"),
+        ];
+        let answers = in_one_batch(&writer, jobs).await;
+        assert!(matches!(answers.as_slice(), [Ok(2), Err(DbError::Unavailable(_)), Ok(3)]), "{answers:?}");
+        let stats = writer.stats();
+        assert!(stats.doubted && !stats.last_commit_failed);
+    }
+}
+
 /// Goes on to COMMIT although its own statement failed.
 struct Careless;
 
