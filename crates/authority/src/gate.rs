@@ -3,11 +3,14 @@
 //! Nothing here knows what an action does; nothing that does an action knows how it was allowed. A refusal is appended to
 //! the log in the same transaction that refused, and answered after the commit.
 
+use std::sync::Arc;
+
 use portcullis_kernel::{
     audit::{Event, Outcome},
     consequence::Consequence,
     deed::{Deed, SecretScope, Target},
-    policy::{Allowed, Decision, Held, Policy},
+    facts::Facts,
+    policy::{Added, Allowed, Decision, Held, Index, Policy, TooMany, request_slots},
     refusal::Code,
     time::Timestamp,
 };
@@ -106,10 +109,8 @@ pub(crate) fn run<A: Act>(cx: &mut Cx<'_>, caller: &Caller, action: A, cargo: A:
     let with_ancestors = !index.is_empty();
     let facts = cx.look(|cx| facts::load(cx, caller, &deed, who, false, with_ancestors)).map_err(|FactGapOr(gap)| gap);
     let added = match &facts {
-        Ok(facts) if with_ancestors => {
-            index.candidates(&portcullis_kernel::policy::request_slots(&caller.subject, &deed.verbs(), facts))
-        }
-        _ => Ok(Vec::new()),
+        Ok(facts) => candidates(&index, caller, &deed, facts),
+        Err(_) => Ok(Vec::new()),
     };
     if let Ok(facts) = &facts {
         attempt.consequences = Policy::consequences(&deed, facts);
@@ -156,6 +157,20 @@ pub(crate) fn run<A: Act>(cx: &mut Cx<'_>, caller: &Caller, action: A, cargo: A:
         }
         Decision::Deny(_) => Err(Refusal::new(Code::Internal)),
     }
+}
+
+/// The added policies that could speak of this request.
+pub(crate) fn candidates(
+    index: &Index,
+    caller: &Caller,
+    deed: &Deed,
+    facts: &Facts,
+) -> Result<Vec<Arc<Added>>, TooMany> {
+    // What they are looked up by is not put together where there are none.
+    if index.is_empty() {
+        return Ok(Vec::new());
+    }
+    index.candidates(&request_slots(&caller.subject, &deed.verbs(), facts))
 }
 
 fn request_digest<C: Cargo>(cx: &Cx<'_>, caller: &Caller, deed: &Deed, cargo: &C) -> Result<[u8; 32], Refusal> {

@@ -22,7 +22,7 @@ use crate::{
     authn,
     caller::Caller,
     facts::{self, FactGapOr},
-    gate::{Attempt, Cx},
+    gate::{self, Attempt, Cx},
     permit::{Approved, Writing},
     plaintext,
     refusal::{Answer, Done, Fault, Refusal, Waiting},
@@ -296,11 +296,7 @@ fn try_carry_out<A: Act>(
         Ok(facts) => facts,
         Err(FactGapOr(gap)) => return Ok(Executed::void(format!("fact_unavailable: {gap}"))),
     };
-    let added = if index.is_empty() {
-        Ok(Vec::new())
-    } else {
-        index.candidates(&portcullis_kernel::policy::request_slots(&caller.subject, &deed.verbs(), &facts))
-    };
+    let added = gate::candidates(&index, &caller, &deed, &facts);
     let allowed = match cx.core.policy.decide(&caller.subject, &deed, Ok(&facts), &added) {
         Decision::Allow(allowed) => allowed,
         Decision::Hold(held) => return Ok(Executed::void(format!("{} still holds", held.rule))),
