@@ -47,6 +47,28 @@ fn a_change_set_is_aimed_where_all_of_it_lands() {
 }
 
 #[test]
+fn a_token_is_delivered_elsewhere_if_it_is_of_one_workspace_and_goes_into_another() {
+    let to = |workspace_id| Some(DeliverTo { workspace_id, key: key("TOKEN") });
+    for (workspace, deliver_to, elsewhere) in [
+        (Some(HOME), to(HOME), false),
+        (Some(HOME), to(OTHER), true),
+        (Some(HOME), None, false),
+        (None, to(OTHER), false),
+        (None, None, false),
+    ] {
+        let mint = TokenMint {
+            workspace,
+            name: "token".parse().expect("a name"),
+            scopes: Scopes::agent(),
+            expires_in_ms: 1000,
+            unattended: false,
+            deliver_to,
+        };
+        assert_eq!(mint.is_delivered_elsewhere(), elsewhere, "{mint:?}");
+    }
+}
+
+#[test]
 fn a_target_is_named_by_its_kind_and_id() {
     for (verb, place, kind) in [
         (Verb::KeyRotate, Place::Organisation, "organisation"),

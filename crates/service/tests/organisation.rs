@@ -256,6 +256,31 @@ fn an_idempotency_key_makes_a_retry_the_same_request() {
 }
 
 #[test]
+fn the_token_of_a_workspace_is_delivered_into_that_workspace_and_no_other() {
+    each_engine(Config::default(), async |world| {
+        let (own, other) = (world.workspace("own").await, world.workspace("other").await);
+        let (owner, agent) = (world.owner(), world.agent_of(&own).await);
+        let path = format!("/workspaces/{own}/tokens");
+        let into = |workspace: &str| json!({"deliver_to": {"workspace_id": workspace, "key": "TOKEN"}});
+        let (answer, changed) = world.changed(owner.post(&path, into(&other))).await;
+        answer.refused(422, "INVALID_FIELD");
+        World::only_audited(&changed);
+        // Its agent is not told whether another workspace is there.
+        for workspace in [other.as_str(), "01900000-0000-7000-8000-000000000000"] {
+            let (answer, changed) = world.changed(agent.post(&path, into(workspace))).await;
+            answer.refused(404, "NOT_FOUND");
+            World::only_audited(&changed);
+        }
+        owner.post(&path, into(&own)).await.status(201);
+        let lines = owner.get(&format!("/workspaces/{own}/secrets")).await;
+        assert_eq!(lines.status(200).json[0]["key"], "TOKEN", "{}", lines.text);
+        let elsewhere = owner.get(&format!("/workspaces/{other}/secrets")).await;
+        assert_eq!(elsewhere.status(200).json, json!([]));
+        world
+    });
+}
+
+#[test]
 fn a_token_never_carries_more_than_its_minter_and_dies_with_it() {
     each_engine(Config::default(), async |world| {
         let owner = world.owner();
