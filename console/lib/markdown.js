@@ -5,6 +5,9 @@ import { html } from "./html.js";
 
 const INLINE = /(`+)([\s\S]+?)\1|\*\*([\s\S]+?)\*\*|__([\s\S]+?)__|\*([^\s*][^*]*)\*|(?<![\w])_([^\s_][^_]*)_(?![\w])|~~([\s\S]+?)~~|!?\[([^[\]]*)\]\(((?:[^()\s]|\([^()\s]*\))+)\)|(https?:\/\/[^\s<>()"']*[^\s<>()"'.,;:!?])/;
 
+/** Elements that a line becomes at most; what follows them is shown as it was written. 200 kB of stars would be 50,000. */
+const ELEMENTS_MAX = 1000;
+
 /** The line between the head and the body of a table. Three simple questions: one clever pattern could be kept busy for hours. */
 const isRule = (line = "") => line.includes("|") && line.includes("-") && /^[\s|:-]+$/.test(line);
 
@@ -24,7 +27,7 @@ function link(target, text, written) {
 export function inline(text, depth = 0) {
   const parts = [];
   let rest = text;
-  while (rest && depth < 6) {
+  for (let made = 0; rest && depth < 6 && made < ELEMENTS_MAX; made += 1) {
     const found = INLINE.exec(rest);
     if (!found) break;
     if (found.index > 0) parts.push(rest.slice(0, found.index));
