@@ -23,19 +23,20 @@ function link(target, text, written) {
   return html`<a href=${url.href} target="_blank" rel="noopener noreferrer nofollow" data-control="chat.link">${text}</a>`;
 }
 
-/** One line's elements. */
-export function inline(text, depth = 0) {
+/** One line's elements, those inside others among them; `left` is how many it may still become. */
+export function inline(text, depth = 0, left = { elements: ELEMENTS_MAX }) {
   const parts = [];
   let rest = text;
-  for (let made = 0; rest && depth < 6 && made < ELEMENTS_MAX; made += 1) {
+  while (rest && depth < 6 && left.elements > 0) {
     const found = INLINE.exec(rest);
     if (!found) break;
+    left.elements -= 1;
     if (found.index > 0) parts.push(rest.slice(0, found.index));
     const [whole, , code, strong1, strong2, em1, em2, struck, label, target, bare] = found;
     if (code !== undefined) parts.push(html`<code>${code.trim()}</code>`);
-    else if (strong1 ?? strong2) parts.push(html`<strong>${inline(strong1 ?? strong2, depth + 1)}</strong>`);
-    else if (em1 ?? em2) parts.push(html`<em>${inline(em1 ?? em2, depth + 1)}</em>`);
-    else if (struck !== undefined) parts.push(html`<s>${inline(struck, depth + 1)}</s>`);
+    else if (strong1 ?? strong2) parts.push(html`<strong>${inline(strong1 ?? strong2, depth + 1, left)}</strong>`);
+    else if (em1 ?? em2) parts.push(html`<em>${inline(em1 ?? em2, depth + 1, left)}</em>`);
+    else if (struck !== undefined) parts.push(html`<s>${inline(struck, depth + 1, left)}</s>`);
     else if (target !== undefined) parts.push(link(target, label || target, whole));
     else if (bare !== undefined) parts.push(link(bare, bare, bare));
     rest = rest.slice(found.index + whole.length);
