@@ -36,7 +36,7 @@ fn a_question_is_answered_by_a_human_and_grants_nothing() {
         let one_approver = json!([{"who": {"by": "role", "name": "approver"}, "count": 1}]);
         assert_eq!(view.status(200).json["requirements"], one_approver, "{}", view.text);
         let (vote, changed) = world.changed(world.owner().decide(&first, "approved")).await;
-        assert_eq!((vote.status(200).member("status"), &vote.json["claim_token"]), ("applied".into(), &Value::Null));
+        assert_eq!((vote.status(200).member("status"), &vote.json["result"]), ("applied".into(), &Value::Null));
         assert_eq!(changed, [("votes", 1), ("audit", 2)].into(), "the answer is all there is");
         assert_eq!(status(&world, &second).await, "pending");
         assert_eq!(world.owner().decide(&second, "denied").await.status(200).json["status"], "denied");
