@@ -8,9 +8,12 @@ use crate::{
     scene::Scene,
 };
 
-/// The next request's answer is lost on its way back, as when the network breaks at that moment.
+/// The answer to the next message is lost on its way back, as when the network breaks at that moment. What the page asks
+/// for itself meanwhile is answered.
 const LOSE_AN_ANSWER: &str = "const real = window.fetch; \
-    window.fetch = async (...asked) => { window.fetch = real; await real(...asked); throw new TypeError('cut'); };";
+    window.fetch = async (...asked) => { \
+        if (asked[1]?.method !== 'POST') return real(...asked); \
+        window.fetch = real; await real(...asked); throw new TypeError('cut'); };";
 
 /// More messages than one page of them holds.
 const LONG: usize = 130;
