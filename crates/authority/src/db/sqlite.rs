@@ -1,6 +1,13 @@
 //! The SQLite half of [`super::Conn`].
 
-use std::{collections::HashMap, io::Read, os::unix::fs::OpenOptionsExt, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    io::Read,
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use rusqlite::{CachedStatement, Connection, OpenFlags, types::ValueRef};
 
@@ -40,7 +47,7 @@ impl Sqlite {
         let conn = Connection::open_with_flags(path, flags)?;
         conn.busy_timeout(BUSY_TIMEOUT)?;
         conn.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-        let mode: String = conn.query_row("PRAGMA journal_mode=WAL", [], |row| row.get(0))?;
+        let mode = write_ahead(&conn)?;
         if mode != "wal" {
             return Err(DbError::Config(format!(
                 "SQLite cannot use its write-ahead log here (it stays in `{mode}` mode); use a local file system"
@@ -201,6 +208,22 @@ fn is_whole(path: &Path) -> Result<(), DbError> {
         )));
     }
     Ok(())
+}
+
+/// Turns to the write-ahead log; the mode it is in. Of several that open a new file at the same time one changes its mode,
+/// and SQLite refuses the others at once, whatever the timeout of a lock is: who reads may not wait to write.
+fn write_ahead(conn: &Connection) -> Result<String, DbError> {
+    let until = Instant::now() + BUSY_TIMEOUT;
+    loop {
+        match conn.query_row("PRAGMA journal_mode=WAL", [], |row| row.get(0)) {
+            Err(error) if is_busy(&error) && Instant::now() < until => std::thread::sleep(Duration::from_millis(10)),
+            mode => return Ok(mode?),
+        }
+    }
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy)
 }
 
 /// Creates the file with mode 0600 before SQLite would create it with the umask; the log files inherit its mode.

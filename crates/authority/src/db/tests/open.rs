@@ -1,4 +1,4 @@
-use std::{collections::HashMap, os::unix::fs::PermissionsExt, path::Path};
+use std::{collections::HashMap, os::unix::fs::PermissionsExt, path::Path, sync::Barrier};
 
 use super::super::{
     Conn, DbError, Role, Target,
@@ -127,4 +127,22 @@ fn a_reader_cannot_write() {
 fn a_server_that_is_not_there_is_unavailable() {
     let target = Target::parse(Some("postgres://u@127.0.0.1:1/db"), Path::new("/nowhere")).unwrap();
     assert!(matches!(Conn::open(&target, Role::Writer).map(drop), Err(DbError::Unavailable(_))));
+}
+
+#[test]
+fn a_new_file_that_several_open_at_once_is_open_for_each() {
+    for _ in 0..20 {
+        let db = TestDb::sqlite();
+        let start = Barrier::new(6);
+        let open = || {
+            start.wait();
+            Conn::open(&db.target, Role::Writer).map(drop)
+        };
+        std::thread::scope(|scope| {
+            let all: Vec<_> = (0..6).map(|_| scope.spawn(open)).collect();
+            for one in all {
+                assert_eq!(one.join().unwrap(), Ok(()));
+            }
+        });
+    }
 }
