@@ -99,7 +99,8 @@ export function Chat({ workspace, role, me }) {
   const below = useRef(null);
   const allowed = may(role, "message.send");
 
-  useEffect(() => drafts.set(workspace.id, text), [text]);
+  // Before anybody can turn away from what is drawn: the last letter is kept as well.
+  useLayoutEffect(() => drafts.set(workspace.id, text), [text]);
   const last = messages.at(-1);
   useLayoutEffect(() => {
     if (!list.current) return;
