@@ -190,10 +190,23 @@ fn a_flood_is_answered_or_refused_and_over_when_it_is_over() {
         assert!(taken > 0, "nobody was served");
         let versions = db.integer("SELECT COUNT(*) FROM secret_versions WHERE key = 'FLOODED'");
         assert_eq!(versions, taken as i64, "as many as were told so, no more");
+        // Their places are free once the server has seen that they left.
+        let begun = std::time::Instant::now();
+        while held(&server.url).await.is_none_or(|held| held > 4.0) {
+            assert!(begun.elapsed() < kit::PATIENCE, "the flood is over and its places are not free");
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
         client.owner = Actor::session(&server.url, kit::faults::OWNER).await;
         client.is_well(&server.url).await;
     });
     server.stop();
+}
+
+/// How many connections the server says it holds; nothing while it has no place for who asks.
+async fn held(url: &str) -> Option<f64> {
+    let page = reqwest::Client::new().get(format!("{url}/metrics")).bearer_auth(ADMIN).send().await.ok()?;
+    let page = page.error_for_status().ok()?.text().await.ok()?;
+    page.lines().find_map(|line| line.strip_prefix("portcullis_connections ")?.parse().ok())
 }
 
 /// A network of its own, gone with the test.

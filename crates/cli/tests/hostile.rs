@@ -54,7 +54,7 @@ fn with(mut runtime: Value, limits: Value) -> Value {
 #[test]
 fn what_does_not_come_up_is_tried_a_few_times_and_then_failed_with_a_reason() {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let fleet = Fleet::new(TestDb::sqlite(), "grace_s = 1\nprovision_s = 2\ncrashes = 3\ncrash_window_s = 600\n");
+    let fleet = Fleet::new(TestDb::sqlite(), "grace_s = 1\nprovision_s = 10\ncrashes = 3\ncrash_window_s = 600\n");
     let mark = || fleet.mark();
     let forks = format!(
         "trap '' TERM HUP INT; (env -i setsid sleep {} &); cd /; env -i setsid /bin/sh -c 'trap \"\" TERM; sleep {}' & \

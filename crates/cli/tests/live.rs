@@ -78,10 +78,7 @@ fn an_agent_comes_up_works_is_restarted_for_a_change_and_leaves_nothing() {
         let long = fleet.send(&id, "/sleep 2");
         fleet.taken(&id, &long);
         fleet.set(&id, "KEY", "value-two-of-the-test");
-        fleet.until("it drains, or has done so", || {
-            let now = fleet.workspace(&id);
-            (!now["draining_since"].is_null() || now["observed_generation"] != generation).then_some(())
-        });
+        fleet.drains(&id, &generation);
         let queued = fleet.send(&id, "/env KEY");
         assert_eq!(fleet.reply(&id, &long), "slept 2");
         assert_eq!(fleet.reply(&id, &queued), shown("value-two-of-the-test"));
@@ -137,7 +134,7 @@ fn stray(fleet: &Fleet) -> Unit {
 #[test]
 fn what_no_row_knows_is_ended_and_no_agent_waits_for_it() {
     let Some(db) = databases().into_iter().next() else { return };
-    let mut fleet = Fleet::prepared(db, "grace_s = 20");
+    let mut fleet = Fleet::prepared(db, "grace_s = 40");
     let (workspace, boot) = {
         let Unit { workspace, boot } = stray(&fleet);
         (workspace.to_string(), boot.to_string())

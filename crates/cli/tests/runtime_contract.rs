@@ -216,7 +216,8 @@ async fn what_cannot_be_understood_is_unknown_and_never_down() {
             while let Ok((mut stream, _)) = listener.accept().await {
                 use tokio::io::AsyncWriteExt;
                 let _ = stream.write_all(answer.as_bytes()).await;
-                tokio::time::sleep(PAUSE).await;
+                // Until the other side has had enough.
+                let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
             }
         });
         unknown(why).await;

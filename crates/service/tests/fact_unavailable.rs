@@ -261,7 +261,7 @@ fn connections_that_are_cut_under_a_running_server_refuse_until_they_are_replace
             // A file has no connection to cut; what fails there are its tables, above.
             return world;
         }
-        world.db.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()");
+        world.db.run("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()");
         // As many as there are readers and some more: each may have a dead connection of its own.
         for _ in 0..20 {
             let answer = world.admin().set(&root, "MODEL_KEY", VALUE).await;

@@ -252,9 +252,9 @@ fn a_task_reaches_a_peer_and_its_reply_comes_back() {
         let child = world.workspace("child").await;
         let (agent, root) = (world.agent_of(&child).await, Tools::of(&world.admin()));
         agent.post("/registry/register", json!({"id": child})).await.status(200);
-        let task = json!({"workspace_id": child, "task": "count to three", "message_id": "t-1", "wait_s": 20});
+        let task = json!({"workspace_id": child, "task": "count to three", "message_id": "t-1", "wait_s": 120});
         let work = async {
-            let claimed = agent.post(&format!("/workspaces/{child}/inbox/claim"), json!({"wait_s": 10})).await;
+            let claimed = agent.post(&format!("/workspaces/{child}/inbox/claim"), json!({"wait_s": 30})).await;
             let turn = claimed.status(200).json["turn"].clone();
             assert_eq!(turn["message"]["text"], "count to three");
             let path = format!("/workspaces/{child}/turns/{}/end", turn["id"].as_str().expect("a turn"));

@@ -114,7 +114,9 @@ fn it_is_gone_when_the_turn_ends_without_its_agent() {
         for cause in ["exited", "force_stop", "remove"] {
             let (id, agent, turn, _) = in_a_turn(&world).await;
             show(&agent, &id, &turn, "one line\n").await.status(200);
-            assert_eq!(first_of_a_later_listener(&world, &id).await, "turn.progress");
+            let mut listener = Events::open(&world.owner(), "/events").await;
+            assert_eq!(grown(&mut listener).await["text"], "one line\n");
+            drop(listener);
             let runs = world.owner().get(&format!("/workspaces/{id}/runs")).await;
             let boot = runs.status(200).json[0]["boot_id"].as_str().expect("a boot").parse().expect("a boot");
             let (cause, crash) = (cause.to_owned(), cause == "exited");
@@ -122,7 +124,7 @@ fn it_is_gone_when_the_turn_ends_without_its_agent() {
             world.supervise().await;
             world.authority.end_run(boot, end).await.expect("an end");
             // Whoever ends a run says so by a commit, and that is looked at a moment later.
-            let until = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
+            let until = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
             while first_of_a_later_listener(&world, &id).await == "turn.progress" {
                 assert!(tokio::time::Instant::now() < until, "it is still shown");
                 tokio::time::sleep(std::time::Duration::from_millis(50)).await;

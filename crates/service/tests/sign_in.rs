@@ -4,6 +4,7 @@
 mod probe;
 mod world;
 
+use futures_util::FutureExt;
 use portcullis_authority::{Answer as Answered, Config, Meta};
 use portcullis_kernel::{deed::OperatorInvite, operator::Role};
 use probe::state;
@@ -11,6 +12,9 @@ use serde_json::{Value, json};
 use world::{Actor, World, each_engine};
 
 const LINUX: &str = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Safari/537.36";
+
+/// Passwords that the server hashes at the same time.
+const HASHES_AT_ONCE: usize = 2;
 
 /// A session of the owner, opened by a program that says this of itself.
 async fn session_by(world: &World, user_agent: &str) -> Actor {
@@ -301,24 +305,24 @@ fn a_password_that_changed_while_it_was_looked_at_proves_nothing() {
         {
             let changes = twin(n).await;
             let failed = world.audit("event=session.login.refused").await.len();
-            // Whoever comes now waits until these are done, and has looked the hash up before.
-            let queue: Vec<_> = (0..32)
-                .map(|_| {
-                    let authority = world.authority.clone();
-                    tokio::spawn(async move { authority.hash_password(CHOSEN.to_owned()).await.is_ok() })
-                })
-                .collect();
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            // As many as are hashed at once. Each has a place from the first time it is polled, and keeps it until the next.
+            let mut held: Vec<_> =
+                (0..HASHES_AT_ONCE).map(|_| Box::pin(world.authority.hash_password(CHOSEN.to_owned()))).collect();
+            assert!(held.iter_mut().all(|one| one.as_mut().now_or_never().is_none()));
             let asked = tokio::spawn(async move { actor.post(path, body).await });
-            tokio::time::sleep(std::time::Duration::from_millis(90)).await;
+            // It looks the hash up and waits for a place, while so many others are answered.
+            for _ in 0..50 {
+                session.get("/auth/session").await.status(200);
+            }
+            assert!(!asked.is_finished(), "{path}: it has not waited for a place");
             world.db.run(&changes);
+            for one in held {
+                assert!(one.await.is_ok());
+            }
             let answer = asked.await.expect("an answer");
             answer.refused(401, "LOGIN_FAILED");
             assert!(answer.json["audit_id"].is_i64(), "{path}: {}", answer.text);
             assert_eq!(world.audit("event=session.login.refused").await.len(), failed + 1, "{path}");
-            for hashed in queue {
-                assert!(hashed.await.expect("a hash"));
-            }
         }
         assert_eq!(sessions(&session).await.len(), 1, "none was opened");
         world.nobody().post("/auth/login", login).await.status(200);

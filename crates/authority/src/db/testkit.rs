@@ -137,8 +137,12 @@ impl Drop for TestDb {
 }
 
 fn admin(server_url: &str, dir: &Path, sql: &str) {
-    let done: Result<(), DbError> =
-        off_runtime(|| Conn::open(&Target::parse(Some(server_url), dir)?, Role::Writer)?.script(sql));
+    let done: Result<(), DbError> = off_runtime(|| {
+        let mut conn = Conn::open(&Target::parse(Some(server_url), dir)?, Role::Writer)?;
+        // To drop a database waits for a checkpoint, and that for the disk.
+        conn.script("SET statement_timeout = 0")?;
+        conn.script(sql)
+    });
     or_panic(sql, done);
 }
 

@@ -226,12 +226,19 @@ impl Page {
     #[track_caller]
     pub fn press(&self, chords: &str) {
         for chord in chords.split(' ') {
+            self.painted();
             let before = self.focused();
             done("press keys", self.session.post("/actions", keys::chord(chord)));
             if let Some(control) = before.filter(|_| !matches!(chord, "Tab" | "Shift+Tab" | "Escape")) {
                 registry::touch(&control);
             }
         }
+    }
+
+    /// Waits until what was drawn last can be used.
+    pub fn painted(&self) {
+        // A page that goes away has nothing left to do.
+        let _ = self.session.script_async(scripts::PAINTED, json!([]));
     }
 
     /// Types into whatever has the focus.

@@ -82,6 +82,15 @@ const busy = [...document.querySelectorAll(".loading, .spinner, [aria-busy=true]
 return document.readyState === "complete" && Boolean(document.querySelector("h1, h2")) && !busy;
 "#;
 
+/// Answers when what follows the last drawing is done: listeners are there, dialogs are open. Preact waits for the next frame
+/// and no longer than 35 ms, and so does this, after it.
+pub const PAINTED: &str = r#"
+const done = arguments[arguments.length - 1];
+const next = () => { clearTimeout(timer); cancelAnimationFrame(frame); setTimeout(done); };
+const timer = setTimeout(next, 35);
+const frame = requestAnimationFrame(next);
+"#;
+
 /// The innermost elements that reach beyond the window, where the window would have to be scrolled sideways; else null.
 pub const OVERFLOW: &str = r#"
 const wide = document.documentElement.clientWidth;

@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    net::TcpListener,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -14,7 +13,10 @@ use nix::{
 };
 use portcullis_authority::testkit_db::fresh_dir;
 
-use super::faults::{Disk, until};
+use super::{
+    faults::{Disk, until},
+    fleet::port,
+};
 
 /// Where Debian puts the programs of the server, one directory a version.
 const DEBIAN: &str = "/usr/lib/postgresql";
@@ -71,10 +73,6 @@ fn own(dir: &Path) {
     fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).expect("a mode");
 }
 
-fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr()).expect("a port").port()
-}
-
 impl Cluster {
     /// An empty cluster that runs with these settings.
     pub fn start(settings: &[&str]) -> Self {
@@ -96,7 +94,7 @@ impl Cluster {
             own(&disk.path(""));
             disk
         });
-        let mut cluster = Self { dir, port: free_port(), server: None, disk };
+        let mut cluster = Self { dir, port: port(), server: None, disk };
         let mut init = as_postgres("initdb");
         init.arg("--pgdata").arg(cluster.dir.join("data")).arg("--waldir").arg(cluster.dir.join("log"));
         init.args(["--username=postgres", "--auth=trust", "--no-locale", "--encoding=UTF8", "--no-sync"]);
@@ -125,7 +123,7 @@ impl Cluster {
         copy.arg("--pgdata").arg(dir.join("data")).args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync"]);
         copy.args(["--host=127.0.0.1", "--username=postgres"]).arg(format!("--port={}", self.port)).current_dir(&dir);
         assert!(copy.status().expect("setpriv runs").success(), "pg_basebackup");
-        let mut standby = Self { dir, port: free_port(), server: None, disk: None };
+        let mut standby = Self { dir, port: port(), server: None, disk: None };
         standby.run(settings);
         standby
     }

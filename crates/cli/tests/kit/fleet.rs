@@ -301,10 +301,19 @@ impl Fleet {
         self.get(&format!("/workspaces/{id}/messages/{message}"))
     }
 
-    /// Waits until somebody works on it.
+    /// Waits until somebody works on it, or has done so.
     #[track_caller]
     pub fn taken(&self, id: &str, message: &str) {
-        self.until("a message is taken", || (self.message(id, message)["status"] == "delivered").then_some(()));
+        self.until("a message is taken", || (self.message(id, message)["status"] != "queued").then_some(()));
+    }
+
+    /// Waits until it drains for a change, or has done so. `before` is the generation it had.
+    #[track_caller]
+    pub fn drains(&self, id: &str, before: &Value) {
+        self.until("it drains, or has done so", || {
+            let now = self.workspace(id);
+            (!now["draining_since"].is_null() || now["observed_generation"] != *before).then_some(())
+        });
     }
 
     /// Waits for the end of a message.
@@ -582,7 +591,7 @@ fn random() -> u32 {
 
 /// A free port outside the range from which the system takes ports for connections: somebody else could otherwise have
 /// it while the server is down, even an agent that connects to itself.
-fn port() -> u16 {
+pub fn port() -> u16 {
     loop {
         let port = 20_000 + u16::try_from(random() % 12_000).expect("a small number");
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {

@@ -28,7 +28,7 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 /// How long anything may take before the test is lost; nothing is timed with it.
 const PATIENCE: Duration = Duration::from_secs(90);
 /// How often the manager wants to hear a node, in nanoseconds. After three times this it is down.
-const HEARTBEAT: i64 = 1_000_000_000;
+const HEARTBEAT: i64 = 2_000_000_000;
 
 /// Where the server is, beside the manager. Documentation addresses (RFC 5737): nobody has them.
 pub const MANAGER: &str = "192.0.2.1";

@@ -11,7 +11,7 @@ pub async fn during<T>(world: &World, step: &Step, act: impl Future<Output = T>)
             // Not told when: before the transaction, in the middle of it, in its commit, or after.
             let end = async {
                 world.db.run(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity \
                      WHERE datname = current_database() AND pid <> pg_backend_pid()",
                 );
             };

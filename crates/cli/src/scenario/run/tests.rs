@@ -56,7 +56,7 @@ async fn report(scenario: &str, secret_answer: fn(&str) -> (u16, String)) -> Rep
     let base = serve(secret_answer).await;
     let admin = Hidden::new("adm1n-t0ken".into());
     let password = Hidden::new("p".into());
-    let target = Target::connect(&base, admin, "o@x", password, Duration::from_secs(5)).await;
+    let target = Target::connect(&base, admin, "o@x", password, Duration::from_secs(60)).await;
     run_scenario(&Scenario::parse(scenario).unwrap(), &target.unwrap_or_else(|error| panic!("{error}"))).await
 }
 

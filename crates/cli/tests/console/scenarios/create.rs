@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::map::steady;
 use crate::{
     kit::{
         fleet::{Fleet, list, text},
@@ -167,6 +168,7 @@ pub fn what_needs_an_approver_is_asked_for_and_not_done(scene: &mut Scene) {
 
     // What a member may not even ask for cannot be pressed, and says why.
     page.control("nav.map").click();
+    steady(page);
     page.control_in(&format!("[data-card=\"{id}\"]"), "map.card").click();
     page.control("workspace.restart");
     for control in ["aside.move", "workspace.remove"] {

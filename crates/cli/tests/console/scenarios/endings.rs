@@ -27,13 +27,13 @@ fn told_too_late(page: &Page, id: &str, status: &str) {
 }
 
 pub fn one_that_expires_says_so_and_cannot_be_decided(scene: &mut Scene) {
-    restart_with(scene, "approval_expires_s = 5\n");
+    restart_with(scene, "approval_expires_s = 20\n");
     let page = &scene.page;
     scene.sign_in();
     let writer = workspace(scene, "writer");
     let id = ask(scene, &writer, CANARY);
     open(page, &id);
-    page.see("Expires in 0:0");
+    page.see("Expires in 0:");
     page.see("It expired before anybody said yes.");
     shows(page, &id, "expired");
     page.no_control("approval.approve");

@@ -62,7 +62,7 @@ pub fn a_message_made_to_stall_its_reader_does_not(scene: &mut Scene) {
     fleet.send(&id, "the end of it");
     scene.sign_in();
     page.open(&format!("/console/workspaces/{id}/chat"));
-    page.see("the end of it");
+    page.see_in(".chat-list > :last-child", "the end of it");
 }
 
 pub fn markdown_is_shown_as_it_is_meant(scene: &mut Scene) {

@@ -48,15 +48,21 @@ fn width(page: &Page) -> f64 {
     done("measure the map", page.session.script(script, json!([]))).as_f64().expect("a width")
 }
 
-/// The same once it has come to rest.
+fn left(page: &Page) -> f64 {
+    let script = "return document.querySelector('.map-sheet').getBoundingClientRect().left";
+    done("measure the map", page.session.script(script, json!([]))).as_f64().expect("a place")
+}
+
+/// The width once the map has come to rest: what is under the mouse then stays there.
 #[track_caller]
-fn steady(page: &Page) -> f64 {
+pub(super) fn steady(page: &Page) -> f64 {
     page.control("map.surface");
-    let mut last = Vec::new();
+    let mut last: Vec<(f64, f64)> = Vec::new();
     let rests = || {
-        last.push(width(page));
+        last.push((width(page), left(page)));
         let rest = &last[last.len().saturating_sub(LOOKS)..];
-        (rest.len() == LOOKS && rest.iter().all(|one| (one - rest[0]).abs() < 0.1)).then_some(rest[0])
+        let still = |one: &(f64, f64)| (one.0 - rest[0].0).abs() < 0.1 && (one.1 - rest[0].1).abs() < 0.1;
+        (rest.len() == LOOKS && rest.iter().all(still)).then_some(rest[0].0)
     };
     page.until(rests, || "the map does not come to rest".to_owned())
 }
@@ -98,6 +104,8 @@ pub fn an_empty_organisation_leads_to_the_first_agent_and_it_runs(scene: &mut Sc
     page.see("No running agent is touched.");
     page.control("create.submit").click();
     page.see("researcher was created.");
+    page.control("toast.close").click();
+    page.not_see("researcher was created.");
     page.see_in(".aside", "reads and summarises");
     page.see_in(".aside", "online");
     page.not_see("no other agent yet");
@@ -109,8 +117,6 @@ pub fn an_empty_organisation_leads_to_the_first_agent_and_it_runs(scene: &mut Sc
     fleet.settled(&id);
     card_says(page, &id, "researcher online");
     assert_eq!(fleet.audit("event=workspace.create&outcome=done").len(), 1);
-    page.control("toast.close").click();
-    page.not_see("researcher was created.");
 }
 
 pub fn the_first_page_leads_to_the_root_agent(scene: &mut Scene) {
@@ -223,6 +229,7 @@ pub fn a_card_dropped_on_another_moves_there_once_confirmed(scene: &mut Scene) {
     let parent = |id: &str| fleet.workspace(id)["parent_id"].clone();
     scene.sign_in();
     let (from, to) = (card(&mover), card(&team));
+    steady(page);
     page.control_in(&from, "map.card").drag_to(&page.control_in(&to, "map.card"));
     page.see("Move mover");
     page.see("From then on: team, colleague.");
@@ -297,6 +304,7 @@ pub fn a_phone_shows_the_list_first_and_the_map_when_asked(scene: &mut Scene) {
     page.see_in(".aside h2", "team");
     page.control("aside.close").click();
     page.control("map.as-map").click();
+    steady(page);
     page.control_in(&card(&team), "map.card").click();
     page.control("aside.open").click();
     page.is_at(&format!("/console/workspaces/{team}"));
@@ -308,11 +316,13 @@ pub fn one_beside_the_map_leads_on(scene: &mut Scene) {
     let team = fleet.create("team", json!("external"), None);
     scene.sign_in();
     for (link, path) in [("aside.open", ""), ("aside.chat", "/chat"), ("aside.secrets", "/secrets")] {
+        steady(page);
         page.control_in(&card(&team), "map.card").click();
         page.control(link).click();
         page.is_at(&format!("/console/workspaces/{team}{path}"));
         page.control("nav.map").click();
     }
+    steady(page);
     page.control_in(&card(&team), "map.card").click();
     page.control("aside.create").click();
     page.control("create.name").fill("new member");

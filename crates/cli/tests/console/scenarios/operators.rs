@@ -39,6 +39,7 @@ pub fn one_is_invited_chooses_a_password_and_is_in(scene: &mut Scene) {
     page.see(&format!("Invitation for {NEW}"));
     let link = text(&json!({"link": page.control("once.value").value()}), "link");
     page.control("once.copy").click();
+    page.see("Copied");
     assert_eq!(page.clipboard(), link);
     page.control("invite-form.done").click();
     page.see_in("tbody", "invited");

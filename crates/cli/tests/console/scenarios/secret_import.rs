@@ -61,6 +61,8 @@ pub fn a_file_is_read_as_what_its_name_says(scene: &mut Scene) {
     page.control("import.preview").click();
     page.see("IMPORT_INVALID");
     page.control("import.file").fill(&other.display().to_string());
+    let content = || page.control("import.content").value().to_string();
+    page.until(|| content().contains("FROM_ENV").then_some(()), || "the file was not read".to_owned());
     page.control("import.preview").click();
     page.see("FROM_ENV");
     // Not before somebody says so.

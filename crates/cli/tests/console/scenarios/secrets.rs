@@ -110,11 +110,11 @@ pub fn a_new_secret_says_what_it_does_and_then_which_version_runs(scene: &mut Sc
     assert_eq!(secret(fleet, &id, "API_KEY"), Value::Null);
     page.control("secret-form.save").click();
     page.see("API_KEY is saved.");
+    page.control("toast.close").click();
+    page.not_see("API_KEY is saved.");
     page.see("runs v1");
     page.see("For the provider");
     keeps_nothing_of(page, CANARY);
-    page.control("toast.close").click();
-    page.not_see("API_KEY is saved.");
     let row = secret(fleet, &id, "API_KEY");
     assert_eq!((&row["active_version"], &row["delivery"]), (&json!(1), &json!("env")), "{row}");
     assert_eq!(fleet.audit("event=secret.set&outcome=done").len(), 1);
