@@ -82,6 +82,10 @@ fn a_page_of_somebody_else_and_a_name_that_was_rebound_are_kept_out() {
             ("host", "evil.example.com"),
             ("host", "evil.example.com:80"),
             ("host", "localhost.evil.example.com"),
+            // Found by the fuzzer: what parses as an authority and is no host and port.
+            ("host", "a@localhost"),
+            ("host", "[::1]:80a"),
+            ("host", "[::1]a6=:80"),
             ("origin", "http://evil.example.com"),
             ("origin", "null"),
             ("origin", "http://127.0.0.1:1"),
