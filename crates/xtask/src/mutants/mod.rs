@@ -134,7 +134,7 @@ pub const PARTS: [Part; 5] = [
             files: &["crates/kernel/src/lifecycle.rs"],
             filters: &[],
             packages: &["portcullis-kernel"],
-            targets: &["--lib", "--test=lifecycle_model"],
+            targets: &["--lib", "--test=lifecycle_model", "--test=lifecycle_answers"],
             tests: &[],
             both_engines: false,
         }],
