@@ -26,6 +26,10 @@ const VALUE_BYTES: usize = 60_000;
 /// More trial writes than fit into what SQLite's log has room for.
 const TRIALS_MAX: usize = 500;
 
+/// What a viewer or a backup does: another SQLite than the server's opens the file, reads, and closes it.
+const LOOK_INTO: &str = "import sqlite3, sys; database = sqlite3.connect(sys.argv[1]); \
+    database.execute('SELECT count(*) FROM secrets').fetchone(); database.close()";
+
 #[test]
 fn a_full_disk_refuses_writes_and_takes_them_again_once_there_is_room() {
     let db = TestDb::sqlite();
@@ -245,4 +249,21 @@ fn without_its_root_key_a_server_goes_on_and_does_not_start_again() {
         client.is_well(&server.url).await;
     });
     server.stop();
+}
+
+#[test]
+fn a_program_that_looks_into_the_database_takes_nothing_with_it() {
+    let db = TestDb::sqlite();
+    let first = Server::start(serve(&db));
+    let mut client = runtime().block_on(Client::new(&db, &first));
+    // The file is whole and has no log beside it, as after every stop.
+    first.stop();
+    let server = Server::start(serve(&db));
+    runtime().block_on(client.writes(&server.url));
+    let mut viewer = std::process::Command::new("python3");
+    viewer.args(["-c", LOOK_INTO]).arg(db.data_dir.join(SQLITE_FILE));
+    let looked = viewer.output().unwrap();
+    assert!(looked.status.success(), "{looked:?}");
+    runtime().block_on(client.is_well(&server.url));
+    survives_a_kill(&db, server, &mut client);
 }

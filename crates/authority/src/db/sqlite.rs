@@ -1,11 +1,11 @@
 //! The SQLite half of [`super::Conn`].
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     io::Read,
     os::unix::fs::OpenOptionsExt,
-    path::Path,
-    sync::Arc,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -27,6 +27,40 @@ const BUSY_TIMEOUT: Duration = Duration::from_millis(5_000);
 pub(super) struct Sqlite {
     conn: Connection,
     known: HashMap<StatementKey, Arc<Statement>>,
+    /// The last to go: the connection is closed by then.
+    _held: Held,
+}
+
+/// How many connections this process has to each file.
+static OPEN: Mutex<BTreeMap<PathBuf, usize>> = Mutex::new(BTreeMap::new());
+
+/// A connection to a file is counted as long as this lives.
+struct Held(PathBuf);
+
+impl Held {
+    /// `alone` runs before the first connection of this process to the file, and only then. Whoever opens the file and closes
+    /// it again beside SQLite takes the locks of all its connections away (POSIX: `fcntl(2)`; "How to corrupt an SQLite
+    /// database file" §2.2), and a program that closes the file then believes to be the last, and deletes the log with
+    /// what was committed and is nowhere else yet.
+    fn take(path: &Path, alone: impl FnOnce() -> Result<(), DbError>) -> Result<Self, DbError> {
+        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = open.get(path).copied().unwrap_or_default();
+        if count == 0 {
+            alone()?;
+        }
+        open.insert(path.to_owned(), count + 1);
+        Ok(Self(path.to_owned()))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        match open.get_mut(&self.0) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(open.remove(&self.0)),
+        }
+    }
 }
 
 /// What is learnt once per statement text.
@@ -42,7 +76,7 @@ struct Statement {
 impl Sqlite {
     pub(super) fn open(path: &Path, role: Role) -> Result<Self, DbError> {
         create_private(path)?;
-        is_whole(path)?;
+        let held = Held::take(path, || is_whole(path))?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let conn = Connection::open_with_flags(path, flags)?;
         conn.busy_timeout(BUSY_TIMEOUT)?;
@@ -62,7 +96,7 @@ impl Sqlite {
             Role::Writer => "PRAGMA cache_size=-8000;",
             Role::Reader | Role::Heavy => "PRAGMA cache_size=-2000; PRAGMA query_only=ON;",
         })?;
-        Ok(Self { conn, known: HashMap::new() })
+        Ok(Self { conn, known: HashMap::new(), _held: held })
     }
 
     pub(super) fn execute(&mut self, sql: &'static str, params: &[Param<'_>]) -> Result<u64, DbError> {
@@ -211,19 +245,16 @@ fn is_whole(path: &Path) -> Result<(), DbError> {
 }
 
 /// Turns to the write-ahead log; the mode it is in. Of several that open a new file at the same time one changes its mode,
-/// and SQLite refuses the others at once, whatever the timeout of a lock is: who reads may not wait to write.
+/// and SQLite refuses the others at once, whatever the timeout of a lock is: who reads may not wait to write. Ends within
+/// twice that timeout, since the last attempt may wait as well.
 fn write_ahead(conn: &Connection) -> Result<String, DbError> {
     let until = Instant::now() + BUSY_TIMEOUT;
     loop {
-        match conn.query_row("PRAGMA journal_mode=WAL", [], |row| row.get(0)) {
-            Err(error) if is_busy(&error) && Instant::now() < until => std::thread::sleep(Duration::from_millis(10)),
-            mode => return Ok(mode?),
+        match conn.query_row("PRAGMA journal_mode=WAL", [], |row| row.get(0)).map_err(DbError::from) {
+            Err(DbError::Busy) if Instant::now() < until => std::thread::sleep(Duration::from_millis(10)),
+            mode => return mode,
         }
     }
-}
-
-fn is_busy(error: &rusqlite::Error) -> bool {
-    error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy)
 }
 
 /// Creates the file with mode 0600 before SQLite would create it with the umask; the log files inherit its mode.

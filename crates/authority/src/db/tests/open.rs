@@ -1,4 +1,9 @@
-use std::{collections::HashMap, os::unix::fs::PermissionsExt, path::Path, sync::Barrier};
+use std::{
+    collections::HashMap,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::Path,
+    sync::Barrier,
+};
 
 use super::super::{
     Conn, DbError, Role, Target,
@@ -145,4 +150,31 @@ fn a_new_file_that_several_open_at_once_is_open_for_each() {
             }
         });
     }
+}
+
+/// Whether this process has a lock on a file, which any program that opens it asks for (proc_locks(5)).
+fn is_locked(path: &Path) -> bool {
+    let (process, file) = (std::process::id().to_string(), format!(":{}", path.metadata().unwrap().ino()));
+    let locks = std::fs::read_to_string("/proc/locks").unwrap();
+    locks.lines().any(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        words.get(4) == Some(&process.as_str()) && words.get(5).is_some_and(|word| word.ends_with(&file))
+    })
+}
+
+#[test]
+fn no_connection_takes_the_locks_of_another_away() {
+    let db = TestDb::sqlite();
+    db.schema("CREATE TABLE t (id {{int}} PRIMARY KEY);");
+    let path = db.data_dir.join("portcullis.db");
+    assert!(!is_locked(&path));
+    // A file that is whole, and no log beside it: as after a stop.
+    let writer = Conn::open(&db.target, Role::Writer).unwrap();
+    assert!(is_locked(&path));
+    let reader = Conn::open(&db.target, Role::Reader).unwrap();
+    assert!(is_locked(&path), "another program would take itself for the last, and delete the log");
+    drop(reader);
+    assert!(is_locked(&path));
+    drop(writer);
+    assert!(!is_locked(&path));
 }
