@@ -192,8 +192,8 @@ fn a_flood_is_answered_or_refused_and_over_when_it_is_over() {
         assert_eq!(versions, taken as i64, "as many as were told so, no more");
         // Their places are free once the server has seen that they left.
         let begun = std::time::Instant::now();
-        while held(&server.url).await.is_none_or(|held| held > 4.0) {
-            assert!(begun.elapsed() < kit::PATIENCE, "the flood is over and its places are not free");
+        while held(&server.url).await.is_none_or(|held| held > FEW) {
+            assert!(begun.elapsed() < LEFT, "the flood is over and its places are not free");
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
         client.owner = Actor::session(&server.url, kit::faults::OWNER).await;
@@ -201,6 +201,11 @@ fn a_flood_is_answered_or_refused_and_over_when_it_is_over() {
     });
     server.stop();
 }
+
+/// Connections of those who ask, with some to spare.
+const FEW: f64 = 4.0;
+/// Sooner than the server gives up on somebody who is silent: places are free because their holders left.
+const LEFT: std::time::Duration = std::time::Duration::from_secs(20);
 
 /// How many connections the server says it holds; nothing while it has no place for who asks.
 async fn held(url: &str) -> Option<f64> {

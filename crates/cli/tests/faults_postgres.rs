@@ -154,7 +154,7 @@ fn a_server_that_was_deaf_for_a_while_hears_of_everything_afterwards() {
         let mut stream = client.owner.stream(&second.url).await;
         upto(&mut stream, "connected").await;
         let mut told = 0;
-        for _ in 0..ROUNDS {
+        for _ in 0..2 * ROUNDS {
             until("both listen", || (listening() == "2").then_some(()));
             // What is connected stays so, and nobody comes back.
             cluster.sql("ALTER ROLE app CONNECTION LIMIT 0");
@@ -174,7 +174,7 @@ fn a_server_that_was_deaf_for_a_while_hears_of_everything_afterwards() {
             told += usize::from(!seen.contains(HEARTBEAT));
         }
         // Not all of them: on a busy machine a heartbeat may fall into a round.
-        assert!(told > 0, "it was never told when it could hear again, in {ROUNDS} rounds");
+        assert!(told >= ROUNDS, "{told} of {} times it was told when it could hear again", 2 * ROUNDS);
         client
     });
     second.stop();

@@ -78,7 +78,7 @@ fn an_agent_comes_up_works_is_restarted_for_a_change_and_leaves_nothing() {
         let long = fleet.send(&id, "/sleep 2");
         fleet.taken(&id, &long);
         fleet.set(&id, "KEY", "value-two-of-the-test");
-        fleet.drains(&id, &generation);
+        fleet.drains(&id);
         let queued = fleet.send(&id, "/env KEY");
         assert_eq!(fleet.reply(&id, &long), "slept 2");
         assert_eq!(fleet.reply(&id, &queued), shown("value-two-of-the-test"));

@@ -51,9 +51,8 @@ fn a_container_comes_up_works_is_restarted_for_a_change_and_leaves_nothing() {
 
     let long = fleet.send(&id, "/sleep 2");
     fleet.taken(&id, &long);
-    let generation = fleet.workspace(&id)["desired_generation"].clone();
     fleet.set(&id, "KEY", "value-one-of-the-box");
-    fleet.drains(&id, &generation);
+    fleet.drains(&id);
     let queued = fleet.send(&id, "/env KEY");
     assert_eq!(fleet.reply(&id, &long), "slept 2");
     assert_eq!(fleet.reply(&id, &queued), shown("value-one-of-the-box"));

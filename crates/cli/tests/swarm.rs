@@ -72,9 +72,8 @@ fn an_agent_is_where_it_is_placed_and_moves_after_its_turn() {
     // A change waits for the end of the turn, and the next run has the new value; also one of a file.
     let long = fleet.send(&id, "/sleep 2");
     fleet.taken(&id, &long);
-    let generation = fleet.workspace(&id)["desired_generation"].clone();
     fleet.set(&id, "KEY", "value-one-of-the-swarm");
-    fleet.drains(&id, &generation);
+    fleet.drains(&id);
     let queued = fleet.send(&id, "/env KEY");
     assert_eq!(fleet.reply(&id, &long), "slept 2");
     assert_eq!(fleet.reply(&id, &queued), shown("value-one-of-the-swarm"));

@@ -118,7 +118,7 @@ fn a_drained_agent_gets_its_moment_for_the_note_and_is_stopped() {
 }
 
 #[test]
-fn what_a_human_says_needs_no_drain() {
+fn a_removal_and_a_forced_stop_need_no_drain() {
     let in_turn = View { turn_since: Some(NOW), ..calm() };
     answers(&View { desired: Desired::Removed, ..in_turn.clone() }, &Step::Stop { why: StopWhy::Remove });
     answers(&with(Live { forced: true, ..live() }, in_turn), &Step::Stop { why: StopWhy::Forced });
@@ -181,19 +181,14 @@ fn whoever_does_not_come_or_falls_silent_is_drained_before_it_is_stopped() {
     );
     // Whoever has a turn was heard.
     let view = View { turn_since: Some(NOW), ..with(young(provision_ms), calm()) };
-    answers(&view, &last_of(silent_ms, unresponsive_ms, provision_ms));
+    let left = Some(NOW.plus_ms(unresponsive_ms - provision_ms));
+    answers(&view, &wait(Status::Degraded, "its working loop is silent", left));
 
     // What cannot be seen is waited for.
     for (registered, status) in [(true, Status::Degraded), (false, Status::Provisioning)] {
         let unseen = Live { registered, seen: Seen::Unknown, heard_at: ago(unresponsive_ms), ..young(provision_ms) };
         answers(&with(unseen, calm()), &wait(status, "its runtime does not say whether it runs", None));
     }
-}
-
-/// What is shown of an agent that was last heard so long ago, between silence and loss.
-fn last_of(silent_ms: i64, unresponsive_ms: i64, heard_ms: i64) -> Step {
-    assert!((silent_ms..unresponsive_ms).contains(&heard_ms));
-    wait(Status::Degraded, "its working loop is silent", Some(NOW.plus_ms(unresponsive_ms - heard_ms)))
 }
 
 #[test]

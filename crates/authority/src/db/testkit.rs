@@ -140,7 +140,7 @@ fn admin(server_url: &str, dir: &Path, sql: &str) {
     let done: Result<(), DbError> = off_runtime(|| {
         let mut conn = Conn::open(&Target::parse(Some(server_url), dir)?, Role::Writer)?;
         // To drop a database waits for a checkpoint, and that for the disk.
-        conn.script("SET statement_timeout = 0")?;
+        conn.script("SET statement_timeout = '10min'")?;
         conn.script(sql)
     });
     or_panic(sql, done);

@@ -307,12 +307,13 @@ impl Fleet {
         self.until("a message is taken", || (self.message(id, message)["status"] != "queued").then_some(()));
     }
 
-    /// Waits until it drains for a change, or has done so. `before` is the generation it had.
+    /// Waits until it drains for a change that was made, or has done so.
     #[track_caller]
-    pub fn drains(&self, id: &str, before: &Value) {
+    pub fn drains(&self, id: &str) {
         self.until("it drains, or has done so", || {
             let now = self.workspace(id);
-            (!now["draining_since"].is_null() || now["observed_generation"] != *before).then_some(())
+            let done = now["observed_generation"] == now["desired_generation"];
+            (!now["draining_since"].is_null() || done).then_some(())
         });
     }
 

@@ -42,7 +42,7 @@ pub const ADMIN: &str = "the-admin-token-of-a-test-binary";
 /// The password of every operator.
 pub const PASSWORD: &str = "correct horse battery staple";
 /// How long anything may take before the test is lost; nothing is timed with it.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The binary with an environment of its own, on this database.
 pub fn portcullis(db: &TestDb) -> Command {

@@ -15,6 +15,14 @@ const LOSE_AN_ANSWER: &str = "const real = window.fetch; \
         if (asked[1]?.method !== 'POST') return real(...asked); \
         window.fetch = real; await real(...asked); throw new TypeError('cut'); };";
 
+/// Types, and turns to another tab as soon as what was typed is drawn: within one frame.
+const TYPE_AND_LEAVE: &str = "const done = arguments[arguments.length - 1]; \
+    const control = (name) => document.querySelector(`[data-control='${name}']`); \
+    const text = control('chat.text'); \
+    text.value += ' more'; \
+    text.dispatchEvent(new InputEvent('input', { bubbles: true })); \
+    Promise.resolve().then(() => { control('workspace.tab-overview').click(); done(); });";
+
 /// More messages than one page of them holds.
 const LONG: usize = 130;
 
@@ -122,6 +130,11 @@ pub fn a_draft_is_kept_while_one_looks_elsewhere(scene: &mut Scene) {
     page.control("workspace.restart");
     page.control("workspace.tab-chat").click();
     assert_eq!(page.control("chat.text").value(), "half a thought");
+    // Also the last letter, if one leaves before the next frame.
+    page.ask_later(TYPE_AND_LEAVE, json!([]));
+    page.control("workspace.restart");
+    page.control("workspace.tab-chat").click();
+    assert_eq!(page.control("chat.text").value(), "half a thought more");
     assert!(messages(fleet, &id).is_empty());
 }
 

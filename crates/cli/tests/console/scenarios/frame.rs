@@ -123,12 +123,20 @@ fn is_cut_off(page: &Page) {
     page.until(|| away(&says()).then_some(()), says);
 }
 
+/// Writes down from now on what the page says of its connection.
+const HEAR: &str = "window.said = []; const side = document.querySelector('.side'); \
+    new MutationObserver(() => window.said.push(side.querySelector('.connection')?.textContent)) \
+        .observe(side, { subtree: true, childList: true, characterData: true });";
+
 pub fn a_connection_that_breaks_is_said_and_comes_back(scene: &mut Scene) {
     let page = &scene.page;
     scene.sign_in();
     page.see_in(".side .connection", "live");
+    page.ask(HEAR, json!([]));
     page.offline(true);
-    is_cut_off(page);
+    // Only for a moment: soon it asks by itself.
+    let said = || page.ask("return window.said.join()", json!([])).to_string();
+    page.until(|| said().contains("reconnecting").then_some(()), said);
     page.offline(false);
     page.see_in(".side .connection", "live");
 }

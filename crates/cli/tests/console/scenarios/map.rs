@@ -43,26 +43,28 @@ fn card_says(page: &Page, id: &str, words: &str) {
 }
 
 /// Width of the whole picture on the screen.
-fn width(page: &Page) -> f64 {
-    let script = "return document.querySelector('.map-sheet').getBoundingClientRect().width";
-    done("measure the map", page.session.script(script, json!([]))).as_f64().expect("a width")
+/// Where the whole picture is on the screen: its width, its left and its top.
+fn place(page: &Page) -> [f64; 3] {
+    let script = "const { width, left, top } = document.querySelector('.map-sheet').getBoundingClientRect(); \
+        return [width, left, top]";
+    let place = done("measure the map", page.session.script(script, json!([])));
+    [0, 1, 2].map(|n| place[n].as_f64().expect("a number"))
 }
 
-fn left(page: &Page) -> f64 {
-    let script = "return document.querySelector('.map-sheet').getBoundingClientRect().left";
-    done("measure the map", page.session.script(script, json!([]))).as_f64().expect("a place")
+fn width(page: &Page) -> f64 {
+    place(page)[0]
 }
 
 /// The width once the map has come to rest: what is under the mouse then stays there.
 #[track_caller]
 pub(super) fn steady(page: &Page) -> f64 {
     page.control("map.surface");
-    let mut last: Vec<(f64, f64)> = Vec::new();
+    let mut last: Vec<[f64; 3]> = Vec::new();
     let rests = || {
-        last.push((width(page), left(page)));
+        last.push(place(page));
         let rest = &last[last.len().saturating_sub(LOOKS)..];
-        let still = |one: &(f64, f64)| (one.0 - rest[0].0).abs() < 0.1 && (one.1 - rest[0].1).abs() < 0.1;
-        (rest.len() == LOOKS && rest.iter().all(still)).then_some(rest[0].0)
+        let still = |one: &[f64; 3]| one.iter().zip(&rest[0]).all(|(now, then)| (now - then).abs() < 0.1);
+        (rest.len() == LOOKS && rest.iter().all(still)).then_some(rest[0][0])
     };
     page.until(rests, || "the map does not come to rest".to_owned())
 }
