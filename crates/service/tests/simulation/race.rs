@@ -1,5 +1,6 @@
-//! Several clients at once on a few keys and requests: set, If-Match, read, vote, withdraw, and time that runs out. What they
-//! were answered must be what one at a time would have been answered, in some order.
+//! Several clients at once on a few keys and requests: set, If-Match, read, vote, withdraw, the same idempotency key, an
+//! operator who becomes something else, and time that runs out. What they were answered must be what one at a time would
+//! have been answered, in some order.
 
 use std::{
     collections::BTreeMap,
@@ -17,7 +18,7 @@ use crate::{
     linear::{Timed, explained},
     model::{Model, Reply},
     stage::{Observed, Stage, wanted},
-    step::{Act, Base, Label, Place, Step, Write},
+    step::{Act, Base, Label, Office, Place, Step, Write},
 };
 
 /// Clients at once.
@@ -78,7 +79,7 @@ fn roll(dice: &mut Dice, asks: &[Label], time: bool) -> (&'static str, Act) {
     let version = i64::try_from(1 + dice.below(6)).unwrap_or(1);
     let value = u8::try_from(dice.below(3)).unwrap_or_default();
     let human = pick(dice, &["owner", "approver", "second"]);
-    match dice.below(if time { 23 } else { 20 }) {
+    match dice.below(if time { 24 } else { 21 }) {
         0..4 => (
             pick(dice, &["admin", "admin", "attended"]),
             Act::Secret { place, key, write: Write::Set { value, base: Base::Any, staged: false } },
@@ -101,9 +102,14 @@ fn roll(dice: &mut Dice, asks: &[Label], time: bool) -> (&'static str, Act) {
             let recent = &asks[asks.len().saturating_sub(3)..];
             (human, Act::Vote { ask: pick(dice, recent), yes: !dice.one_in(8) })
         }
-        20 => ("time", Act::Tick),
-        21 => ("time", Act::Clock { ms: 61 * 60_000 }),
-        22 => ("time", Act::Clock { ms: 4 * 60_000 }),
+        // Whose yes counted a moment ago.
+        20 => {
+            let office = pick(dice, &[Office::Role(1), Office::Role(2), Office::Role(2), Office::Disable]);
+            ("owner", Act::Operator { name: "second".to_owned(), office })
+        }
+        21 => ("time", Act::Tick),
+        22 => ("time", Act::Clock { ms: 61 * 60_000 }),
+        23 => ("time", Act::Clock { ms: 4 * 60_000 }),
         18 | 19 => (human, Act::StepUp),
         _ => ("admin", Act::Secret { place, key, write: Write::Set { value, base: Base::Any, staged: false } }),
     }
@@ -124,7 +130,10 @@ async fn client(mut stage: Stage, shared: Shared, time: Option<Time>, n: u32, se
         }
         // Time passes for one of them only.
         let (who, act) = roll(&mut dice, &asks, time.is_some());
-        let step = Step { label: 1_000 + step * 100 + n, who: who.to_owned(), act, once: None, trouble: None };
+        // The same key for the same again, for something else, and by several at the same time.
+        let keyed = matches!(act, Act::Secret { .. } | Act::Operator { .. }) && dice.one_in(4);
+        let once = keyed.then(|| pick(&mut dice, &[1, 2]));
+        let step = Step { label: 1_000 + step * 100 + n, who: who.to_owned(), act, once, trouble: None };
         let asked = shared.moment();
         let mut seen = match (&step.act, &time) {
             (Act::Clock { ms }, Some(time)) => {
