@@ -369,7 +369,9 @@ impl Page {
     pub fn downloaded(&self, name: &str) -> String {
         let file = self.downloads.join(name);
         let there = || std::fs::read_dir(&self.downloads).into_iter().flatten().flatten().collect::<Vec<_>>();
-        self.until(|| std::fs::read_to_string(&file).ok(), || format!("no {name} was saved: {:?}", there()))
+        // The browser keeps the name with an empty file until the whole one is there.
+        let whole = || std::fs::read_to_string(&file).ok().filter(|text| !text.is_empty());
+        self.until(whole, || format!("no {name} was saved: {:?}", there()))
     }
 
     /// Everything that axe objects to on the page as it is; nothing where there is no axe.

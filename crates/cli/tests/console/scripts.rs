@@ -82,6 +82,15 @@ const busy = [...document.querySelectorAll(".loading, .spinner, [aria-busy=true]
 return document.readyState === "complete" && Boolean(document.querySelector("h1, h2")) && !busy;
 "#;
 
+/// Remembers which element the next press of the mouse is meant for, and whether it gets it.
+pub const AIM: &str = r#"
+const [element] = arguments;
+const first = !window.aimed;
+window.aimed = { element, hit: null };
+if (first) addEventListener("pointerdown", ({ target }) => { window.aimed.hit ??= window.aimed.element.contains(target); }, true);
+"#;
+pub const HIT: &str = "return window.aimed?.hit ?? null";
+
 /// Answers when what follows the last drawing is done: listeners are there, dialogs are open. Preact waits for the next frame
 /// and no longer than 35 ms, and so does this, after it.
 pub const PAINTED: &str = r#"

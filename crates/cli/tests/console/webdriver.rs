@@ -12,6 +12,8 @@ use std::{
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::scripts;
+
 /// How long one command may take. Waiting for a page is done by asking again, so that this is never reached.
 const COMMAND: Duration = Duration::from_secs(60);
 
@@ -171,8 +173,18 @@ impl Session {
         entries.as_array().cloned().unwrap_or_default()
     }
 
+    /// Clicks it. A click that went beside it, because the page moved between the look and the press, is "intercepted".
     pub fn click(&self, element: &Element) -> Result<(), Fault> {
-        self.post(&format!("/element/{}/click", element.0), json!({})).map(drop)
+        self.script(scripts::AIM, json!([element.argument()]))?;
+        self.post(&format!("/element/{}/click", element.0), json!({}))?;
+        match self.script(scripts::HIT, json!([])) {
+            Ok(hit) if hit == false => Err(Fault {
+                error: "element click intercepted".to_owned(),
+                message: "the page moved under the mouse".to_owned(),
+            }),
+            // Also of a page that is another one by now, or none.
+            _ => Ok(()),
+        }
     }
 
     /// Keys to an element, as if typed.
