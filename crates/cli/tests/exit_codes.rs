@@ -15,6 +15,8 @@ fn run(arguments: &[&str], status: u16, answer: &'static str) -> (Output, String
     let url = format!("http://{}", listener.local_addr().unwrap());
     let server = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
+        // A client that says nothing fails the test, and does not hang it.
+        stream.set_read_timeout(Some(std::time::Duration::from_secs(60))).unwrap();
         let (mut request, mut piece) = (Vec::new(), [0; 4096]);
         while !is_whole(&request) {
             let read = stream.read(&mut piece).unwrap();
